@@ -1,0 +1,36 @@
+// The persist stage: remembers key_IDs and generations. Never keys.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "qkd/sdk/device.hpp"
+#include "qkd/sdk/stage.hpp"
+
+namespace qkd {
+
+/// What is remembered of a link. A cache with an age: the router is the truth.
+struct LinkRecord {
+    std::string link;
+    std::uint64_t generation = 0;
+    std::string key_id;
+    std::string previous_key_id;  ///< empty when there was none
+    std::string ckn;
+    std::string rollover;
+    std::optional<UtcSeconds> start;  ///< key-chain: when the key becomes active
+    UtcSeconds saved{};
+
+    bool operator==(const LinkRecord&) const = default;
+};
+
+/// persist: one object per link, configured with the [[stage]] table.
+class Persist : public Stage {
+  public:
+    /// nullopt when nothing is remembered of this link. A damaged record is an error that names the file.
+    virtual Result<std::optional<LinkRecord>> load(Context& context, const std::string& link) = 0;
+    /// Atomic and durable: after a crash the old or the new record is there.
+    virtual Result<void> save(Context& context, const LinkRecord& record) = 0;
+};
+
+}  // namespace qkd

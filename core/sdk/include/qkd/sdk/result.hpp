@@ -1,0 +1,92 @@
+// Errors as values: what every operation of the SDK returns.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <variant>
+
+namespace qkd {
+
+/// What kind of failure it is. The engine decides by the code, people read `what` and `hint`.
+enum class ErrorCode : std::uint8_t {
+    config,           ///< the pipeline file or a file it names is wrong
+    unreachable,      ///< no connection: refused, no route, name unknown
+    auth,             ///< credentials, certificates, host keys or permissions were refused
+    timeout,          ///< the deadline passed
+    cancelled,        ///< the run was interrupted
+    protocol,         ///< the other side answered something that the protocol does not allow
+    busy,             ///< somebody else holds it now: a lock, a pending confirmed commit
+    not_found,        ///< the thing asked for is not there (yet)
+    exhausted,        ///< a supply is used up, such as the key pool of a KME
+    rejected,         ///< the other side understood and refused
+    unsupported,      ///< this plugin or device cannot do it
+    conflict,         ///< what is there differs from what must be there
+    unknown_outcome,  ///< the answer was lost: it may or may not have happened; read back
+    internal          ///< a defect of this program or of a plugin
+};
+
+/// May the very same call be made again without harm? How often and when is the engine's business.
+enum class Retry : std::uint8_t { never, safe };
+
+/// One failure. `what` names the file, device, key_ID or URL; `hint` says what to do next. Neither ever holds a secret.
+struct Error {
+    ErrorCode code = ErrorCode::internal;
+    Retry retry = Retry::never;
+    std::string what;
+    std::string hint;
+    std::chrono::milliseconds retry_after{0};  ///< the other side's own wish; 0 = none
+    bool maybe_consumed = false;               ///< a lost answer may have used up a one-shot key
+};
+
+/// Lower-case word of a code, as written in reports and logs ("unknown_outcome").
+const char* to_string(ErrorCode code) noexcept;
+
+/// A value or an Error. Like std::expected, which C++20 does not have.
+template <class T>
+class [[nodiscard]] Result {
+  public:
+    Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}
+    Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}
+
+    [[nodiscard]] bool ok() const noexcept { return state_.index() == 0; }
+    explicit operator bool() const noexcept { return ok(); }
+
+    /// Only after ok().
+    T& value() & { return *std::get_if<0>(&state_); }
+    const T& value() const& { return *std::get_if<0>(&state_); }
+    T&& value() && { return std::move(*std::get_if<0>(&state_)); }
+    T& operator*() & { return value(); }
+    const T& operator*() const& { return value(); }
+    T&& operator*() && { return std::move(*this).value(); }
+    T* operator->() { return &value(); }
+    const T* operator->() const { return &value(); }
+
+    /// Only after !ok().
+    Error& error() & { return *std::get_if<1>(&state_); }
+    const Error& error() const& { return *std::get_if<1>(&state_); }
+    Error&& error() && { return std::move(*std::get_if<1>(&state_)); }
+
+  private:
+    std::variant<T, Error> state_;
+};
+
+template <>
+class [[nodiscard]] Result<void> {
+  public:
+    Result() = default;
+    Result(Error error) : error_(std::move(error)), failed_(true) {}
+
+    [[nodiscard]] bool ok() const noexcept { return !failed_; }
+    explicit operator bool() const noexcept { return ok(); }
+    Error& error() & { return error_; }
+    const Error& error() const& { return error_; }
+    Error&& error() && { return std::move(error_); }
+
+  private:
+    Error error_;
+    bool failed_ = false;
+};
+
+}  // namespace qkd
