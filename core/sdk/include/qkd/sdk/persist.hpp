@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "qkd/sdk/device.hpp"
 #include "qkd/sdk/stage.hpp"
@@ -18,6 +19,9 @@ struct LinkRecord {
     std::string previous_key_id;  ///< empty when there was none
     std::string ckn;
     std::string rollover;
+    /// CKNs that this program wrote for the link and that may still stand on a device, newest first, at most 16. Chain keys
+    /// that are not listed here are somebody else's and left alone.
+    std::vector<std::string> own_ckns;
     std::optional<UtcSeconds> start;  ///< key-chain: when the key becomes active
     UtcSeconds saved{};
 
