@@ -46,6 +46,8 @@ class PluginHost {
     Result<const Plugin*> load(std::string_view name);
     /// Every file of the directory, accepted or refused, sorted by name.
     std::vector<PluginStatus> list();
+    /// Names of all plugins there seem to be, sorted. Opens nothing.
+    [[nodiscard]] std::vector<std::string> names() const;
     /// A plugin linked into this program; for tests.
     Result<const Plugin*> add_builtin(const PluginDescriptor& descriptor);
 
