@@ -48,12 +48,8 @@ KeyView view_keys(const MemberReading& reading) {
     std::vector<const ConfiguredKey*> past;
     for (const auto& key : reading.state->keys) {
         switch (key.place) {
-            case KeyPlace::pre_shared:
-                view.pre_shared = &key;
-                break;
-            case KeyPlace::fallback:
-                view.fallback = &key;
-                break;
+            case KeyPlace::pre_shared: view.pre_shared = &key; break;
+            case KeyPlace::fallback: view.fallback = &key; break;
             case KeyPlace::chain:
                 if (!reading.state->uses_chain) break;
                 (key.start && *key.start > reading.now ? view.pending : past).push_back(&key);

@@ -24,6 +24,10 @@ struct LinkRecord {
     std::vector<std::string> own_ckns;
     std::optional<UtcSeconds> start;  ///< key-chain: when the key becomes active
     UtcSeconds saved{};
+    /// The rotation under way, written before any device is touched; empty when none is.
+    std::string pending_key_id;
+    std::string pending_ckn;
+    std::string pending_comment;  ///< of its confirmed commit
 
     bool operator==(const LinkRecord&) const = default;
 };

@@ -1,0 +1,139 @@
+// The members of a link at work: their stage objects, sessions and what was read from them. Used by run, plan, status
+// and check --online alike.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/call.hpp"
+#include "engine/clocks.hpp"
+#include "engine/model.hpp"
+#include "engine/plugin_host.hpp"
+#include "engine/reconcile.hpp"
+#include "qkd/sdk/certs.hpp"
+#include "qkd/sdk/commit.hpp"
+#include "qkd/sdk/initial_config.hpp"
+#include "qkd/sdk/key_id_transport.hpp"
+#include "qkd/sdk/key_source.hpp"
+#include "qkd/sdk/persist.hpp"
+
+namespace qkd::engine {
+
+/// A stage object with the values it was configured with; destroyed in the right order.
+template <class T>
+struct Bound {
+    std::unique_ptr<ConfigView> config;
+    StagePtr<T> object{nullptr, nullptr};
+    const Plugin* plugin = nullptr;
+    std::string name;  ///< of the plugin
+
+    explicit operator bool() const noexcept { return object != nullptr; }
+    T* operator->() const noexcept { return object.get(); }
+};
+
+/// Makes the stage object of `kind` for `noun`.
+template <class T>
+Result<Bound<T>> bind_stage(PluginHost& host, const Pipeline& pipeline, const Noun& noun, StageKind kind,
+                            const std::string& sae) {
+    Bound<T> bound;
+    auto plugin = host.load(noun.plugin);
+    if (!plugin) return std::move(plugin).error();
+    bound.plugin = *plugin;
+    bound.name = noun.plugin;
+    bound.config = config_view(pipeline, noun, sae);
+    auto object = host.create<T>(*bound.plugin, kind, *bound.config);
+    if (!object) return std::move(object).error();
+    bound.object = std::move(*object);
+    return bound;
+}
+
+/// One member at work. Touched by one thread at a time: its own during a step, the link's between steps.
+struct MemberRun {
+    MemberRun(const Member& of, MemberReport& into, Caller calls)
+        : member(&of), report(&into), caller(std::move(calls)) {}
+
+    const Member* member;
+    MemberReport* report;
+    Caller caller;
+    MemberTarget target;
+
+    Bound<Connector> connector;
+    Bound<CertStage> certs;
+    Bound<InitialConfig> initial;
+    Bound<KeySource> source;
+    Bound<KeyIdTransport> transport;
+    Bound<Commit> commit;
+    std::unique_ptr<DeviceSession> session;  // goes before the connector that made it
+
+    MemberState state;
+    ClockReading clock;
+    std::unique_ptr<ConfigEdits> edits;
+    std::vector<std::string> required;  ///< interfaces that must be secured at the end
+    SecretBytes key;
+};
+
+class Crew {
+  public:
+    /// `report.members` gets one entry per member and must stay where it is.
+    Crew(const Pipeline& pipeline, const Link& link, Observer& observer, const Interruption& interruption,
+         LinkReport& report);
+
+    /// Makes the stage objects of all members for these kinds, as far as the pipeline has them.
+    Result<void> assemble(PluginHost& host, std::initializer_list<StageKind> kinds);
+
+    /// Runs `fn(MemberRun&)` for every member in a thread of its own and waits for all of them: the barrier of the
+    /// link. The error of the first member that failed, a real failure before a cancellation; the others' are in their
+    /// reports.
+    Result<void> each(const std::function<Result<void>(MemberRun&)>& fn);
+
+    /// The spec of a call in `stage` with the pipeline's policy.
+    [[nodiscard]] CallSpec spec(StageKind stage, const char* step, Cancel cancel = Cancel::allowed) const;
+
+    Result<void> connect(Cancel cancel = Cancel::allowed);
+    /// Opens the member's session again if it broke.
+    Result<void> reconnect(MemberRun& member, Cancel cancel);
+    Result<void> read_clocks(Cancel cancel = Cancel::allowed);
+    /// Two rounds; leaves the second reading in MemberRun::clock.
+    Result<Skew> compare_clocks();
+    Result<void> read_states(Cancel cancel = Cancel::allowed);
+    Result<void> read_mka(Cancel cancel = Cancel::allowed);
+    Result<void> difference();
+    void close();
+
+    /// The readings for reconcile(); valid until the next read_states().
+    [[nodiscard]] std::vector<MemberReading> readings() const;
+    /// Copies the members' MKA into the report.
+    void report_mka();
+
+    [[nodiscard]] std::vector<MemberRun>& members() noexcept { return members_; }
+    [[nodiscard]] MemberRun& initiator() noexcept { return members_.front(); }
+    [[nodiscard]] std::vector<std::string> device_names() const;
+    [[nodiscard]] Caller& caller() noexcept { return caller_; }
+    [[nodiscard]] const Link& link() const noexcept { return link_; }
+    [[nodiscard]] const Pipeline& pipeline() const noexcept { return pipeline_; }
+
+  private:
+    const Pipeline& pipeline_;
+    const Link& link_;
+    const Interruption& interruption_;
+    Caller caller_;  ///< of the link itself
+    std::vector<MemberRun> members_;
+};
+
+/// The remembered record of a link, with a lock of its own object. Without a persist stage nothing is remembered.
+class Memory {
+  public:
+    Result<void> open(PluginHost& host, const Pipeline& pipeline);
+    Result<LinkRecord> load(Caller& caller, const CallSpec& spec, const std::string& link);
+    Result<void> save(Caller& caller, const CallSpec& spec, const LinkRecord& record);
+    [[nodiscard]] const std::string& plugin() const noexcept { return persist_.name; }
+    explicit operator bool() const noexcept { return static_cast<bool>(persist_); }
+
+  private:
+    Bound<Persist> persist_;
+};
+
+}  // namespace qkd::engine

@@ -1,0 +1,169 @@
+// Runs the rotations of many links: so many at once, groups one at a time, stopping after too many failures.
+#include "engine/run.hpp"
+
+#include <algorithm>
+#include <condition_variable>
+#include <mutex>
+#include <set>
+#include <thread>
+
+#include "engine/naming.hpp"
+#include "engine/rotation.hpp"
+#include "engine/state_lock.hpp"
+
+namespace qkd::engine {
+namespace {
+
+UtcMillis now() {
+    return std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
+}
+
+bool succeeded(LinkResult result) {
+    return result == LinkResult::rotated || result == LinkResult::unchanged || result == LinkResult::pending;
+}
+
+/// Hands out links to the workers.
+class Queue {
+  public:
+    Queue(const Pipeline& pipeline, const std::vector<std::size_t>& selected, std::stop_token stop)
+        : pipeline_(pipeline), waiting_(selected.begin(), selected.end()), stop_(std::move(stop)) {}
+
+    /// The next link whose group is free; waits while only links of busy groups are left. nullopt: no more.
+    std::optional<std::size_t> next() {
+        std::unique_lock lock(mutex_);
+        for (;;) {
+            if (stop_.stop_requested() || stopped_by_failures()) return std::nullopt;
+            for (auto it = waiting_.begin(); it != waiting_.end(); ++it) {
+                const std::string& group = pipeline_.links[*it].group;
+                if (!group.empty() && busy_groups_.contains(group)) continue;
+                const std::size_t index = *it;
+                waiting_.erase(it);
+                if (!group.empty()) busy_groups_.insert(group);
+                return index;
+            }
+            if (waiting_.empty()) return std::nullopt;
+            if (!changed_.wait(lock, stop_, [this, turns = turns_] { return turns_ != turns; })) return std::nullopt;
+        }
+    }
+
+    void done(std::size_t index, bool success) {
+        {
+            const std::lock_guard lock(mutex_);
+            busy_groups_.erase(pipeline_.links[index].group);
+            if (!success) ++failures_;
+            ++turns_;
+        }
+        changed_.notify_all();
+    }
+
+    [[nodiscard]] unsigned failures() const noexcept { return failures_; }
+    [[nodiscard]] bool stopped_by_failures() const noexcept {
+        return pipeline_.stop_after_failures && failures_ >= *pipeline_.stop_after_failures;
+    }
+
+  private:
+    const Pipeline& pipeline_;
+    std::vector<std::size_t> waiting_;
+    std::set<std::string> busy_groups_;
+    std::stop_token stop_;
+    std::mutex mutex_;
+    std::condition_variable_any changed_;
+    unsigned failures_ = 0;
+    std::uint64_t turns_ = 0;
+};
+
+LinkReport not_started(const Pipeline& pipeline, const Link& link, Error error) {
+    LinkReport report;
+    report.name = link.name;
+    report.rollover = pipeline.commit.rollover;
+    for (const auto& member : link.members) {
+        MemberReport& into = report.members.emplace_back();
+        into.device = member.device;
+        into.role = member.role;
+        for (const auto& stage : pipeline.stages) {
+            StageReport skipped;
+            skipped.kind = stage.kind;
+            into.stages.push_back(std::move(skipped));
+        }
+    }
+    report.error = std::move(error);
+    return report;
+}
+
+RunResult result_of(const std::vector<LinkReport>& links, bool interrupted) {
+    if (interrupted) return RunResult::interrupted;
+    const auto good =
+        std::count_if(links.begin(), links.end(), [](const LinkReport& l) { return succeeded(l.result); });
+    if (static_cast<std::size_t>(good) == links.size()) return RunResult::success;
+    return good == 0 ? RunResult::failure : RunResult::partial;
+}
+
+}  // namespace
+
+RunReport run(const Pipeline& pipeline, PluginHost& host, const RunOptions& options, Observer& observer,
+              std::stop_token stop) {
+    RunReport report;
+    report.pipeline = pipeline.name;
+    report.run_id = new_run_id();
+    report.started = now();
+
+    std::vector<std::size_t> selected;
+    if (auto links = select_links(pipeline, options)) selected = std::move(*links);
+    report.links.resize(selected.size());
+
+    auto lock = StateLock::take(pipeline.state);
+    if (!lock) {
+        for (std::size_t i = 0; i < selected.size(); ++i) {
+            report.links[i] = not_started(pipeline, pipeline.links[selected[i]], lock.error());
+        }
+        report.finished = now();
+        report.result = RunResult::failure;
+        return report;
+    }
+
+    const Interruption interruption(stop);
+    RunShared shared{pipeline, host, observer, interruption, report.run_id, {}, {}};
+    Queue queue(pipeline, selected, stop);
+    std::vector<bool> started(selected.size(), false);
+    std::mutex mutex;
+    const auto work = [&] {
+        while (const auto index = queue.next()) {
+            const Link& link = pipeline.links[*index];
+            const auto place =
+                static_cast<std::size_t>(std::find(selected.begin(), selected.end(), *index) - selected.begin());
+            observer.link_begins(link);
+            LinkReport done = rotate(shared, link);
+            observer.link_ends(done);
+            queue.done(*index, succeeded(done.result));
+            const std::lock_guard guard(mutex);
+            started[place] = true;
+            report.links[place] = std::move(done);
+        }
+    };
+    const unsigned in_flight = options.threads != 0 ? options.threads : pipeline.parallel;
+    {
+        std::vector<std::jthread> workers;
+        const auto count = std::min<std::size_t>(in_flight, selected.size());
+        for (std::size_t i = 0; i < count; ++i) workers.emplace_back(work);
+    }
+    for (std::size_t i = 0; i < selected.size(); ++i) {
+        if (started[i]) continue;
+        const Link& link = pipeline.links[selected[i]];
+        report.links[i] =
+            stop.stop_requested()
+                ? not_started(
+                      pipeline, link,
+                      {ErrorCode::cancelled, Retry::safe,
+                       "link " + link.name + " was not started: the run was interrupted", "run again when ready"})
+                : not_started(pipeline, link,
+                              {ErrorCode::cancelled, Retry::safe,
+                               "link " + link.name + " was not started: " + std::to_string(queue.failures()) +
+                                   " links failed before it (stop_after_failures)",
+                               "see to the failed links first, then run again"});
+    }
+    report.finished = now();
+    report.result = result_of(report.links, stop.stop_requested());
+    return report;
+}
+
+}  // namespace qkd::engine
