@@ -1,0 +1,57 @@
+// Where the time of a run went: counts and times of nested tasks, link > stage > device.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "engine/events.hpp"
+
+namespace qkd::engine {
+
+/// Thread-safe. Times are wall-clock times of tasks: those of tasks that ran side by side add up to more than the time
+/// of what they belong to.
+class Profile final : public Observer {
+  public:
+    using Clock = std::chrono::steady_clock;
+    using Nanoseconds = std::chrono::nanoseconds;
+
+    struct Times {
+        std::uint64_t count = 0;
+        Nanoseconds cumulative{0};
+        Nanoseconds min{0};
+        Nanoseconds max{0};
+        void add(Nanoseconds took);
+    };
+
+    void log(LogLevel, const Place&, std::string_view) override {}
+    void event(const Place&, std::string_view, std::span<const Attr>) override {}
+    void step_begins(const Place&) override {}
+    void step_ends(const Place& place, Nanoseconds took, const Error* error) override;
+    void link_begins(const Link& link) override;
+    void link_ends(const LinkReport& report) override;
+
+    /// One row per task, the longest cumulative time first. "all links" sums up what the links have in common.
+    [[nodiscard]] std::string to_table() const;
+    /// {"schema":1,"tasks":[{"name","count","cumulative_ms","average_ms","min_ms","max_ms","tasks":[...]}]}, each level
+    /// sorted like the table.
+    [[nodiscard]] std::string to_json() const;
+    /// What the file's name asks for: JSON when it ends in ".json", else the table.
+    [[nodiscard]] std::string for_file(const std::filesystem::path& file) const;
+
+  private:
+    struct Task {
+        Times times;
+        std::map<std::string, Task> tasks;
+    };
+    class Writer;
+
+    mutable std::mutex mutex_;
+    std::map<std::string, Task> links_;
+    Task all_links_;
+    std::map<std::string, Clock::time_point> begun_;
+};
+
+}  // namespace qkd::engine
