@@ -22,6 +22,8 @@ constexpr auto confirm_margin = 10s;
 constexpr auto first_key_age = 24h;
 constexpr std::size_t remembered_ckns = 16;
 constexpr auto notice_life_time = 10min;
+constexpr milliseconds shortest_poll{20};
+constexpr milliseconds longest_poll{5000};
 
 std::string seconds_text(milliseconds time) {
     const auto tenths = (time.count() + 50) / 100;
@@ -647,7 +649,8 @@ class Rotation {
         }
         auto live = wait_until_live(Cancel::allowed);
         if (!live && live.error().code == ErrorCode::cancelled) {
-            if (!resumed_ && before_start()) return live;  // the undo withdraws the key
+            withdraw_ = !resumed_ && before_start();
+            if (withdraw_) return live;
             // Too late to go back, or not ours to take away: finish.
             live = wait_until_live(Cancel::never);
             if (live) clear_interruption();
@@ -690,7 +693,8 @@ class Rotation {
             give_up = std::min(give_up, *std::min_element(commit_clocks_.begin(), commit_clocks_.end()) +
                                             pipeline_.commit.confirm - 2 * confirm_margin);
         }
-        std::optional<UtcMillis> live_since;
+        UtcMillis live_since{};
+        bool live = false;
         std::optional<std::pair<Steady::time_point, UtcMillis>> last;
         for (;;) {
             if (auto r = crew_.connect(cancel); !r) return r;
@@ -701,10 +705,11 @@ class Rotation {
                 if (auto r = crew_.read_mka(cancel); !r) return r;
                 const std::string lacking = not_live();
                 if (lacking.empty()) {
-                    if (!live_since) live_since = now;
-                    if (now >= *live_since + mka_life_time) return {};
+                    if (!live) live_since = now;
+                    live = true;
+                    if (now >= live_since + mka_life_time) return {};
                 } else {
-                    live_since.reset();
+                    live = false;
                     if (now > give_up) {
                         return Error{ErrorCode::conflict, Retry::safe,
                                      "link " + link_.name + " is not secured on the new key: " + lacking,
@@ -714,17 +719,19 @@ class Rotation {
             } else {
                 wait = std::chrono::duration_cast<milliseconds>((begin - now) / 2);
             }
-            // How fast device time passes is measured, never assumed.
+            // How fast device time passes is measured, never assumed; the first look is soon followed by a second.
             const auto here = Steady::now();
-            if (last && now > last->second) {
+            if (!last) {
+                wait = shortest_poll;
+            } else if (now > last->second) {
                 const double rate = std::chrono::duration<double>(now - last->second).count() /
                                     std::max(1e-3, std::chrono::duration<double>(here - last->first).count());
                 wait = milliseconds(static_cast<std::int64_t>(static_cast<double>(wait.count()) / std::max(rate, 1.0)));
             }
             last = {here, now};
-            wait = std::clamp(wait, milliseconds{20}, milliseconds{5000});
+            wait = std::clamp(wait, shortest_poll, longest_poll);
             const std::stop_token stop = cancel == Cancel::allowed ? shared_.interruption.token() : std::stop_token{};
-            if (!pause(wait, stop)) {
+            if (!shared_.pause(wait, stop)) {
                 return Error{ErrorCode::cancelled, Retry::safe,
                              "interrupted while waiting for the new key to become live", "run again when ready"};
             }
@@ -805,7 +812,7 @@ class Rotation {
         bool proven = true;
         const bool any_confirmed = std::any_of(progress_.begin(), progress_.end(),
                                                [](const Progress& progress) { return progress.confirmed; });
-        if (any_confirmed && !pipeline_has_time_to_withdraw()) {
+        if (any_confirmed && !withdraw_ && !has_time_to_withdraw()) {
             // Active, or about to be: taking it away now could leave a member alone. The next run repairs forward.
             undo_commits(proven, /*withdraw=*/false);
             report_.result = LinkResult::degraded;
@@ -830,7 +837,7 @@ class Rotation {
         }
     }
 
-    [[nodiscard]] bool pipeline_has_time_to_withdraw() {
+    [[nodiscard]] bool has_time_to_withdraw() {
         return pipeline_.commit.rollover == Rollover::key_chain && before_start();
     }
 
@@ -1034,6 +1041,7 @@ class Rotation {
     std::vector<UtcMillis> commit_clocks_;  ///< each member's clock just before its commit
     std::atomic<bool> written_{false};      ///< something may stand on a device
     bool resumed_ = false;
+    bool withdraw_ = false;      ///< decided: the undo takes the confirmed key away before it becomes active
     bool forward_only_ = false;  ///< past the point of return: report degraded, undo nothing
 };
 

@@ -26,6 +26,7 @@ struct RunShared {
     Observer& observer;
     const Interruption& interruption;
     std::string run_id;
+    std::function<bool(milliseconds, const std::stop_token&)> pause;
     Leases devices;    ///< all commits, commit checks and description changes of a device
     Leases sae_pairs;  ///< from mint to fetch one SAE pair is served serially
 };

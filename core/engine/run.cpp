@@ -122,7 +122,8 @@ RunReport run(const Pipeline& pipeline, PluginHost& host, const RunOptions& opti
     }
 
     const Interruption interruption(stop);
-    RunShared shared{pipeline, host, observer, interruption, report.run_id, {}, {}};
+    RunShared shared{pipeline, host, observer, interruption, report.run_id, options.pause ? options.pause : pause,
+                     {},       {}};
     Queue queue(pipeline, selected, stop);
     std::vector<bool> started(selected.size(), false);
     std::mutex mutex;

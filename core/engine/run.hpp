@@ -1,6 +1,7 @@
 // The doors into the engine: run, plan, status and the online check of a loaded pipeline.
 #pragma once
 
+#include <functional>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -17,6 +18,8 @@ struct RunOptions {
     std::vector<std::string> links;    ///< names; empty = all
     std::vector<std::string> devices;  ///< links that have one of these members
     unsigned threads = 0;              ///< links in flight at once; 0 = the pipeline's `parallel`
+    /// How to wait while devices do their part; false when stopped. Tests put their own time here.
+    std::function<bool(std::chrono::milliseconds, const std::stop_token&)> pause;
 };
 
 /// Indices into Pipeline::links. An error names the word that matches nothing.

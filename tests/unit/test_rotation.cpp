@@ -1,0 +1,312 @@
+// Protects the rotation protocol: whatever call fails, at whatever member, before or after its effect, and wherever the run is
+// interrupted, the members always have a key in common, and the next run brings all of them to one new key.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <stop_token>
+
+#include "engine/run.hpp"
+#include "fake_world.hpp"
+
+namespace qkd {
+namespace {
+
+using engine::LinkResult;
+using test::World;
+
+class Silent final : public engine::Observer {
+  public:
+    void log(LogLevel level, const engine::Place& place, std::string_view message) override {
+        if (std::getenv("QKD_TEST_LOG") == nullptr) return;
+        std::fprintf(stderr, "[%d] %s %s: %.*s\n", static_cast<int>(level), place.device.c_str(), place.stage.c_str(),
+                     static_cast<int>(message.size()), message.data());
+    }
+    void event(const engine::Place&, std::string_view, std::span<const Attr>) override {}
+    void step_begins(const engine::Place&) override {}
+    void step_ends(const engine::Place&, std::chrono::nanoseconds, const Error*) override {}
+    void link_begins(const engine::Link&) override {}
+    void link_ends(const engine::LinkReport&) override {}
+};
+
+class RotationTest : public ::testing::Test {
+  protected:
+    RotationTest() : host_("/nonexistent") { test::add_fakes(host_); }
+
+    void SetUp() override {
+        state_ = std::filesystem::temp_directory_path() / ("qkd-rotation-" + std::to_string(::getpid()));
+        World::get().reset({"a", "b"});
+    }
+    void TearDown() override { std::filesystem::remove_all(state_); }
+
+    engine::LinkReport rotate(Rollover rollover, std::stop_token stop = {}) {
+        auto pipeline = test::fake_pipeline(names_, rollover);
+        pipeline.state = state_;
+        Silent observer;
+        engine::RunOptions options;
+        options.pause = [](std::chrono::milliseconds time, const std::stop_token& token) {
+            World& world = World::get();
+            const std::lock_guard lock(world.mutex);
+            world.advance(time * 1000);  // devices whose time runs fast
+            return !token.stop_requested();
+        };
+        auto report = engine::run(pipeline, host_, options, observer, std::move(stop));
+        exit_result_ = report.result;
+        return std::move(report.links.at(0));
+    }
+
+    /// The CKN of the first usable key of every device, which must be the same.
+    std::string common_primary() {
+        World& world = World::get();
+        std::string ckn;
+        for (const auto& [name, device] : world.devices) {
+            const auto keys = test::usable(device, world.now);
+            if (keys.empty() || (!ckn.empty() && keys.front()->ckn != ckn)) return {};
+            ckn = keys.front()->ckn;
+        }
+        return ckn;
+    }
+
+    void let_timers_expire() {
+        World& world = World::get();
+        const std::lock_guard lock(world.mutex);
+        world.advance(std::chrono::hours{1});
+        for (auto& [name, device] : world.devices) {
+            device.locked = false;  // a dead session's lock goes with the session
+            device.candidate.reset();
+        }
+    }
+
+    std::vector<std::string> names_{"a", "b"};
+    engine::PluginHost host_;
+    std::filesystem::path state_;
+    engine::RunResult exit_result_ = engine::RunResult::failure;
+};
+
+class Rotations : public RotationTest, public ::testing::WithParamInterface<Rollover> {};
+
+TEST_P(Rotations, bare_link_gets_its_first_keys_and_ends_on_the_minted_one) {
+    const auto report = rotate(GetParam());
+    ASSERT_EQ(report.result, LinkResult::rotated) << (report.error ? report.error->what : "");
+    EXPECT_EQ(report.key_id, "key-1");
+    EXPECT_EQ(report.ckn.size(), 64U);
+    EXPECT_EQ(common_primary(), report.ckn);
+    EXPECT_FALSE(World::get().apart);
+    EXPECT_EQ(exit_result_, engine::RunResult::success);
+}
+
+TEST_P(Rotations, every_further_run_brings_a_new_key_and_old_ones_are_pruned) {
+    std::string last;
+    for (int i = 1; i <= 8; ++i) {
+        const auto report = rotate(GetParam());
+        ASSERT_EQ(report.result, LinkResult::rotated) << i << ": " << (report.error ? report.error->what : "");
+        EXPECT_EQ(report.key_id, "key-" + std::to_string(i));
+        EXPECT_NE(report.ckn, last);
+        last = report.ckn;
+        EXPECT_EQ(common_primary(), last);
+        if (i > 1) {
+            EXPECT_EQ(report.previous_key_id, "key-" + std::to_string(i - 1));
+        }
+    }
+    for (const auto& [name, device] : World::get().devices) EXPECT_LE(device.running.keys.size(), 4U) << name;
+    EXPECT_FALSE(World::get().apart);
+}
+
+TEST_P(Rotations, any_failing_call_leaves_a_common_key_and_the_next_run_converges) {
+    const std::vector<std::string> calls{
+        "open",  "clock",       "read",  "difference",       "mint",    "announce", "receive",
+        "fetch", "acknowledge", "stage", "commit_confirmed", "confirm", "read_mka", "release",
+        "save"};
+    for (const bool first_time : {true, false}) {
+        for (const auto& call : calls) {
+            for (const std::string device : {"a", "b"}) {
+                for (const bool after : {false, true}) {
+                    for (const auto code : {ErrorCode::unknown_outcome, ErrorCode::rejected}) {
+                        SCOPED_TRACE((first_time ? "first " : "later ") + device + " " + call +
+                                     (after ? " after" : " before") + " its effect: " + to_string(code));
+                        SetUp();
+                        World& world = World::get();
+                        if (!first_time) {
+                            ASSERT_EQ(rotate(GetParam()).result, LinkResult::rotated);
+                        }
+                        const std::string who =
+                            call == "mint" || call == "fetch" ? "kme-" + device : (call == "save" ? "" : device);
+                        world.faults.push_back({who, call, after, {code, Retry::never, "injected", "none"}, 1});
+                        for (auto& [name, device_state] : world.devices) device_state.notice = false;
+                        const auto report = rotate(GetParam());
+                        EXPECT_FALSE(world.apart);
+                        if (world.faults.front().times == 0 && report.result != LinkResult::rotated &&
+                            report.result != LinkResult::degraded) {
+                            EXPECT_TRUE(report.error.has_value());
+                            // Proven undone: no unconfirmed commit, no notice, no lock is left.
+                            for (const auto& [name, left] : world.devices) {
+                                EXPECT_TRUE(left.pending.empty()) << name;
+                                EXPECT_FALSE(left.notice) << name;
+                                EXPECT_FALSE(left.locked) << name;
+                            }
+                        }
+                        let_timers_expire();
+                        EXPECT_FALSE(world.apart);
+                        world.faults.clear();
+                        const auto next = rotate(GetParam());
+                        EXPECT_EQ(next.result, LinkResult::rotated) << (next.error ? next.error->what : "");
+                        EXPECT_EQ(common_primary(), next.ckn);
+                        EXPECT_FALSE(world.apart);
+                        if (HasFailure()) return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+TEST_P(Rotations, an_interruption_at_any_call_goes_back_or_finishes) {
+    ASSERT_EQ(rotate(GetParam()).result, LinkResult::rotated);
+    const std::string before = common_primary();
+    World& world = World::get();
+    world.calls.clear();
+    ASSERT_EQ(rotate(GetParam()).result, LinkResult::rotated);
+    const std::size_t total = world.calls.size();
+    ASSERT_GT(total, 20U);
+    for (std::size_t at = 0; at < total; ++at) {
+        SCOPED_TRACE("interrupted at call " + std::to_string(at));
+        SetUp();
+        ASSERT_EQ(rotate(GetParam()).result, LinkResult::rotated);
+        const std::string old = common_primary();
+        world.calls.clear();
+        std::stop_source stop;
+        world.on_call = [&](const std::string&, const std::string&) {
+            if (world.calls.size() == at + 1) stop.request_stop();
+        };
+        const auto report = rotate(GetParam(), stop.get_token());
+        world.on_call = nullptr;
+        EXPECT_FALSE(world.apart);
+        EXPECT_EQ(exit_result_, engine::RunResult::interrupted);
+        for (const auto& [name, left] : world.devices) {
+            EXPECT_TRUE(left.pending.empty()) << name;
+            EXPECT_FALSE(left.locked) << name;
+        }
+        const bool went_back = report.result == LinkResult::reverted || report.result == LinkResult::failed;
+        EXPECT_TRUE(went_back || report.result == LinkResult::rotated) << engine::to_string(report.result);
+        let_timers_expire();
+        EXPECT_EQ(common_primary(), went_back ? old : report.ckn);
+        EXPECT_FALSE(world.apart);
+        if (HasFailure()) return;
+    }
+}
+
+TEST_P(Rotations, clocks_too_far_apart_stop_the_link_with_the_figure) {
+    World::get().devices["b"].skew = std::chrono::minutes{10};
+    const auto report = rotate(GetParam());
+    EXPECT_EQ(report.result, LinkResult::failed);
+    ASSERT_TRUE(report.error);
+    EXPECT_NE(report.error->what.find("clock of b"), std::string::npos) << report.error->what;
+    EXPECT_EQ(World::get().minted, 0U);
+}
+
+TEST_P(Rotations, kmes_that_disagree_touch_no_device) {
+    World& world = World::get();
+    world.on_call = [&](const std::string& device, const std::string& call) {
+        if (device == "kme-b" && call == "fetch") world.kme_keys.begin()->second.writable()[5] = 1;
+    };
+    const auto report = rotate(GetParam());
+    EXPECT_EQ(report.result, LinkResult::reverted);  // the notice was written and taken back
+    ASSERT_TRUE(report.error);
+    EXPECT_EQ(report.error->code, ErrorCode::conflict);
+    for (const auto& [name, device] : world.devices) EXPECT_FALSE(device.running.association) << name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Both, Rotations, ::testing::Values(Rollover::key_chain, Rollover::pre_shared_key),
+                         [](const auto& instance) {
+                             return instance.param == Rollover::key_chain ? "key_chain" : "pre_shared_key";
+                         });
+
+TEST_F(RotationTest, four_members_rotate_together) {
+    names_ = {"a", "b", "c", "d"};
+    World::get().reset(names_);
+    const auto report = rotate(Rollover::key_chain);
+    EXPECT_EQ(report.result, LinkResult::rotated) << (report.error ? report.error->what : "");
+    EXPECT_EQ(World::get().fetched, 3U);
+    EXPECT_EQ(common_primary(), report.ckn);
+}
+
+TEST_F(RotationTest, moving_from_pre_shared_key_to_key_chain_and_back_keeps_a_common_key) {
+    for (const auto rollover :
+         {Rollover::pre_shared_key, Rollover::key_chain, Rollover::pre_shared_key, Rollover::key_chain}) {
+        const auto report = rotate(rollover);
+        ASSERT_EQ(report.result, LinkResult::rotated) << (report.error ? report.error->what : "");
+        EXPECT_EQ(common_primary(), report.ckn);
+    }
+    EXPECT_FALSE(World::get().apart);
+}
+
+TEST_F(RotationTest, a_key_scheduled_on_one_member_only_is_withdrawn) {
+    ASSERT_EQ(rotate(Rollover::key_chain).result, LinkResult::rotated);
+    World& world = World::get();
+    const std::string leftover(64, 'e');
+    world.devices["a"].running.keys.emplace_back(
+        KeyPlace::chain, leftover, SecretBytes::zeros(32),
+        std::chrono::ceil<std::chrono::seconds>(world.now) + std::chrono::minutes{30});
+    world.records["link"].own_ckns.push_back(leftover);
+    const auto report = rotate(Rollover::key_chain);
+    EXPECT_EQ(report.result, LinkResult::rotated);
+    for (const auto& key : world.devices["a"].running.keys) EXPECT_NE(key.ckn, leftover);
+    EXPECT_FALSE(world.apart);
+}
+
+TEST_F(RotationTest, a_key_scheduled_everywhere_is_taken_over_without_minting) {
+    ASSERT_EQ(rotate(Rollover::key_chain).result, LinkResult::rotated);
+    World& world = World::get();
+    const unsigned minted = world.minted;
+    const std::string left(64, 'd');
+    const auto start = std::chrono::ceil<std::chrono::seconds>(world.now) + std::chrono::minutes{5};
+    for (auto& [name, device] : world.devices)
+        device.running.keys.emplace_back(KeyPlace::chain, left, SecretBytes::zeros(32), start);
+    world.records["link"].pending_ckn = left;
+    world.records["link"].pending_key_id = "left-key";
+    const auto report = rotate(Rollover::key_chain);
+    EXPECT_EQ(report.result, LinkResult::rotated);
+    EXPECT_EQ(report.ckn, left);
+    EXPECT_EQ(report.key_id, "left-key");
+    EXPECT_EQ(world.minted, minted);
+}
+
+TEST_F(RotationTest, foreign_keys_in_the_chain_are_left_alone) {
+    ASSERT_EQ(rotate(Rollover::key_chain).result, LinkResult::rotated);
+    World& world = World::get();
+    const std::string foreign(64, 'f');
+    for (auto& [name, device] : world.devices) {
+        device.running.keys.emplace_back(KeyPlace::chain, foreign, SecretBytes::zeros(32),
+                                         UtcSeconds(std::chrono::seconds{1000}));
+    }
+    for (int i = 0; i < 4; ++i) ASSERT_EQ(rotate(Rollover::key_chain).result, LinkResult::rotated);
+    for (auto& [name, device] : world.devices) {
+        EXPECT_TRUE(std::any_of(device.running.keys.begin(), device.running.keys.end(), [&](const test::FakeKey& key) {
+            return key.ckn == foreign;
+        })) << name;
+    }
+}
+
+TEST_F(RotationTest, a_second_process_with_the_same_state_is_refused) {
+    std::stop_source stop;
+    World& world = World::get();
+    std::optional<engine::LinkReport> second;
+    bool tried = false;
+    world.on_call = [&](const std::string&, const std::string& call) {
+        if (tried || call != "mint") return;
+        tried = true;
+        // The lock is per open file, so a second run in this process is refused as another process would be.
+        auto pipeline = test::fake_pipeline(names_, Rollover::key_chain);
+        pipeline.state = state_;
+        Silent observer;
+        second = std::move(engine::run(pipeline, host_, {}, observer, {}).links.at(0));
+    };
+    EXPECT_EQ(rotate(Rollover::key_chain).result, LinkResult::rotated);
+    ASSERT_TRUE(second);
+    EXPECT_EQ(second->result, LinkResult::failed);
+    ASSERT_TRUE(second->error);
+    EXPECT_EQ(second->error->code, ErrorCode::busy);
+}
+
+}  // namespace
+}  // namespace qkd
