@@ -1,0 +1,176 @@
+// toml++ behind a plain tree.
+#include "engine/toml_document.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#define TOML_EXCEPTIONS 0
+#define TOML_ENABLE_FORMATTERS 0
+#include <toml++/toml.h>
+
+#include "engine/text.hpp"
+
+namespace qkd::engine {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t largest_file = std::size_t{16} << 20U;
+/// Each dot of a dotted key nests a table, and toml++ destroys nested tables by recursion: a long enough key would
+/// exhaust the stack. Pipeline files need two.
+constexpr unsigned most_dots = 16;
+
+Place place_of(const toml::source_region& region, std::uint32_t file) {
+    return {file, region.begin.line, region.begin.column};
+}
+
+void convert(const toml::node& node, std::uint32_t file, TomlValue& value) {
+    using Type = TomlValue::Type;
+    value.place = place_of(node.source(), file);
+    if (const auto* table = node.as_table()) {
+        value.type = Type::table;
+        value.children.reserve(table->size());
+        for (const auto& [key, child] : *table) {
+            TomlValue& entry = value.children.emplace_back();
+            entry.key = key.str();
+            entry.key_place = place_of(key.source(), file);
+            convert(child, file, entry);
+        }
+        std::stable_sort(value.children.begin(), value.children.end(),
+                         [](const auto& a, const auto& b) { return a.key_place < b.key_place; });
+    } else if (const auto* array = node.as_array()) {
+        value.type = Type::array;
+        value.children.reserve(array->size());
+        for (const auto& child : *array) {
+            TomlValue& item = value.children.emplace_back();
+            convert(child, file, item);
+            item.key_place = item.place;
+        }
+    } else if (const auto* text = node.as_string()) {
+        value.type = Type::string;
+        value.text = text->get();
+    } else if (const auto* integer = node.as_integer()) {
+        value.type = Type::integer;
+        value.integer = integer->get();
+    } else if (const auto* boolean = node.as_boolean()) {
+        value.type = Type::boolean;
+        value.boolean = boolean->get();
+    } else {
+        value.type = node.is_floating_point() ? Type::real : Type::time;
+    }
+}
+
+/// Line of the first run of more than `most_dots` dots outside strings and comments, 0 when there is none.
+std::uint32_t line_of_deep_key(std::string_view text) {
+    std::uint32_t line = 1;
+    unsigned dots = 0;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        const char c = text[i];
+        if (c == '\n') {
+            ++line;
+            dots = 0;
+        } else if (c == '.') {
+            if (++dots > most_dots) return line;
+        } else if (c == '#') {
+            while (i + 1 < text.size() && text[i + 1] != '\n') ++i;
+        } else if (c == '"' || c == '\'') {
+            const std::string triple(3, c);
+            const bool multi_line = text.substr(i, 3) == triple;
+            i += multi_line ? 3 : 1;
+            for (; i < text.size(); ++i) {
+                if (text[i] == '\n') {
+                    ++line;
+                    if (!multi_line) break;  // unterminated: the parser will say so
+                } else if (text[i] == '\\' && c == '"') {
+                    ++i;
+                    if (i < text.size() && text[i] == '\n') ++line;
+                } else if (text[i] == c && (!multi_line || text.substr(i, 3) == triple)) {
+                    // A multi-line string may end in up to two more quotes of its own content.
+                    if (multi_line) {
+                        i += 2;
+                        for (int more = 0; more < 2 && i + 1 < text.size() && text[i + 1] == c; ++more) ++i;
+                    }
+                    break;
+                }
+            }
+        }
+    }
+    return 0;
+}
+
+std::variant<std::string, std::string> read_whole(const fs::path& path) {
+    using Outcome = std::variant<std::string, std::string>;
+    const auto failed = [](std::string why) { return Outcome(std::in_place_index<1>, std::move(why)); };
+    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0) return failed(std::strerror(errno));
+    struct stat info {};
+    std::string content;
+    std::string problem;
+    if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+        problem = "it is no regular file";
+    } else {
+        char part[65536];
+        for (;;) {
+            const ssize_t got = ::read(fd, part, sizeof part);
+            if (got < 0 && errno == EINTR) continue;
+            if (got < 0) problem = std::strerror(errno);
+            if (got <= 0) break;
+            content.append(part, static_cast<std::size_t>(got));
+            if (content.size() > largest_file) {
+                problem = "it is larger than 16 MiB";
+                break;
+            }
+        }
+    }
+    ::close(fd);
+    if (!problem.empty()) return failed(std::move(problem));
+    return Outcome(std::in_place_index<0>, std::move(content));
+}
+
+}  // namespace
+
+const TomlValue* TomlValue::find(std::string_view name) const noexcept {
+    for (const auto& child : children) {
+        if (child.key == name) return &child;
+    }
+    return nullptr;
+}
+
+const char* type_name(TomlValue::Type type) noexcept {
+    switch (type) {
+        case TomlValue::Type::string: return "a string";
+        case TomlValue::Type::integer: return "an integer";
+        case TomlValue::Type::real: return "a real number";
+        case TomlValue::Type::boolean: return "a boolean";
+        case TomlValue::Type::time: return "a date or time";
+        case TomlValue::Type::array: return "an array";
+        case TomlValue::Type::table: return "a table";
+    }
+    return "?";
+}
+
+std::variant<TomlValue, TomlProblem> read_toml(const fs::path& path, std::uint32_t file) {
+    auto read = read_whole(path);
+    if (auto* why = std::get_if<1>(&read)) {
+        return TomlProblem{{file, 0, 0}, std::move(*why), ""};
+    }
+    const std::string& text = *std::get_if<0>(&read);
+    if (const auto line = line_of_deep_key(text); line != 0) {
+        return TomlProblem{{file, line, 1}, "a key with too many dots", "a key has 16 dots at most"};
+    }
+    const toml::parse_result parsed = toml::parse(std::string_view(text));
+    if (!parsed) {
+        const auto& error = parsed.error();
+        return TomlProblem{place_of(error.source(), file), "not TOML: " + printable(error.description()), ""};
+    }
+    TomlValue root;
+    convert(parsed.table(), file, root);
+    return root;
+}
+
+}  // namespace qkd::engine
