@@ -1,0 +1,270 @@
+// The steps of a change, told from each other by the comments in the device's commit history.
+#include "commit.hpp"
+
+#include "mka_reply.hpp"
+#include "session.hpp"
+
+namespace qkd::junos {
+namespace {
+
+constexpr const char* confirmed_suffix = " confirmed";
+constexpr const char* revert_suffix = " revert";
+constexpr std::size_t kept_comments = 50;
+
+Result<JunosSession*> own(DeviceSession& session) {
+    auto* junos = dynamic_cast<JunosSession*>(&session);
+    if (junos == nullptr)
+        return Error{ErrorCode::internal, Retry::never, "a session of another plugin", "use one plugin per device"};
+    return junos;
+}
+
+Error not_pending(JunosSession& session, const std::string& comment, const std::string& why) {
+    return {ErrorCode::conflict, Retry::never,
+            session.netconf().peer() + ": the commit \"" + comment + "\" is not pending any more: " + why,
+            "the device has gone back to the configuration before it, or somebody else committed"};
+}
+
+// Where the commit named `comment` stands.
+enum class Standing : std::uint8_t {
+    absent,     ///< never made, or so long ago that the history forgot it
+    pending,    ///< waits for its confirm
+    in_effect,  ///< confirmed, and nobody committed since
+    undone,     ///< taken back, by the device or by revert()
+    buried      ///< others committed after it
+};
+
+struct Position {
+    Standing standing = Standing::absent;
+    std::size_t before = 0;  ///< rollback number of the configuration before it
+};
+
+Position locate(const std::vector<CommitEntry>& log, const std::string& comment) {
+    const auto index = find_comment(log, comment);
+    if (!index) return {};
+    Position position{Standing::in_effect, *index + 1};
+    if (log[*index].pending && *index == 0) {
+        position.standing = Standing::pending;
+        return position;
+    }
+    // From the one right after ours to the newest.
+    for (std::size_t i = *index; i-- > 0;) {
+        if (log[i].comment == comment + confirmed_suffix) continue;
+        // The device's own rollback leaves an entry of root by "other" without a comment.
+        const bool automatic = log[i].client == "other" && log[i].comment.empty() && i + 1 == *index;
+        if (automatic || log[i].comment == comment + revert_suffix) {
+            position.standing = Standing::undone;
+            return position;
+        }
+        position.standing = Standing::buried;
+    }
+    return position;
+}
+
+}  // namespace
+
+Result<void> JunosCommit::configure(const ConfigView& /*config*/) {
+    return {};
+}
+
+Result<void> JunosCommit::probe(Context& /*context*/) {
+    return {};
+}
+
+Result<MemberState> JunosCommit::read(Context& context, DeviceSession& session, const MemberTarget& target) {
+    auto junos = own(session);
+    if (!junos) return std::move(junos).error();
+    auto now = (*junos)->snapshot(context);
+    if (!now) return std::move(now).error();
+    MemberState state;
+    fill_state(now->config, now->zone, target, state);
+    auto log = (*junos)->database().log(context);
+    if (!log) return std::move(log).error();
+    for (const auto& entry : *log) {
+        if (entry.pending && !state.pending) state.pending = PendingCommit{entry.comment, entry.user};
+        if (!entry.comment.empty() && state.recent_comments.size() < kept_comments)
+            state.recent_comments.push_back(entry.comment);
+    }
+    auto mka = read_mka(context, session, target);
+    if (!mka) return std::move(mka).error();
+    state.mka = std::move(*mka);
+    return state;
+}
+
+Result<std::vector<InterfaceMka>> JunosCommit::read_mka(Context& context, DeviceSession& session,
+                                                        const MemberTarget& target) {
+    auto junos = own(session);
+    if (!junos) return std::move(junos).error();
+    std::vector<InterfaceMka> unknown;
+    for (const auto& name : target.interfaces) unknown.push_back({name, MkaState::unknown, {}});
+    // The table says type and status of every key; a release that writes it in a way not known here is asked again for
+    // the long form.
+    for (const char* level : {"summary", "detail"}) {
+        auto reply = (*junos)->netconf().call(context, [&](pugi::xml_node rpc) {
+            auto get = rpc.append_child("get-mka-session-information");
+            get.append_attribute("format") = "text";
+            get.append_child(level);
+        });
+        if (!reply) return std::move(reply).error();
+        if (!reply->errors.empty()) {
+            const std::string text = reply->complaint();
+            // dot1xd runs only where MACsec is configured.
+            if (text.find("not running") != std::string::npos) return judge_mka({}, target.interfaces);
+            return Error{ErrorCode::rejected, Retry::safe, (*junos)->netconf().peer() + ": reading MKA: " + text,
+                         "the user's login class needs the permission \"view\""};
+        }
+        bool understood = false;
+        std::vector<MkaEntry> entries;
+        if (descendant(reply->root(), "mka-session-information")) {
+            entries = read_mka_xml(reply->root(), understood);
+        } else {
+            entries = read_mka_text(descendant(reply->root(), "output").child_value(), understood);
+        }
+        if (understood) return judge_mka(entries, target.interfaces);
+    }
+    context.log(LogLevel::warning, "the device describes its MKA sessions in a way that is not known");
+    return unknown;
+}
+
+Result<std::vector<std::string>> JunosCommit::preview(Context& context, DeviceSession& session,
+                                                      const MemberTarget& target, const MemberChange& change) {
+    auto junos = own(session);
+    if (!junos) return std::move(junos).error();
+    auto now = (*junos)->snapshot(context);
+    if (!now) return std::move(now).error();
+    auto statements = plan_change(now->config, now->zone, target, change, true);
+    if (!statements) return std::move(statements).error();
+    return set_lines(*statements);
+}
+
+Result<void> JunosCommit::stage(Context& context, DeviceSession& session, const MemberTarget& target,
+                                const MemberChange& change) {
+    auto junos = own(session);
+    if (!junos) return std::move(junos).error();
+    auto staged = (*junos)->stage(
+        context,
+        [&](const JunosSession::Snapshot& now) { return plan_change(now.config, now.zone, target, change, false); },
+        true);
+    if (!staged) return std::move(staged).error();
+    return {};
+}
+
+Result<void> JunosCommit::commit_confirmed(Context& context, DeviceSession& session, std::chrono::minutes timeout,
+                                           const std::string& comment) {
+    auto junos = own(session);
+    if (!junos) return std::move(junos).error();
+    if (!(*junos)->database().locked() || !(*junos)->alive())
+        return Error{ErrorCode::conflict, Retry::never, (*junos)->netconf().peer() + ": nothing is staged",
+                     "the session was lost; stage again"};
+    if (timeout.count() < 1 || timeout.count() > 65535 || comment.empty())
+        return Error{ErrorCode::internal, Retry::never, "a confirmed commit takes 1 to 65535 minutes and a comment", ""};
+    return (*junos)->database().commit(context, timeout, comment);
+}
+
+Result<void> JunosCommit::confirm(Context& context, DeviceSession& session, const std::string& comment) {
+    auto junos = own(session);
+    if (!junos) return std::move(junos).error();
+    auto& database = (*junos)->database();
+    auto log = database.log(context);
+    if (!log) return std::move(log).error();
+    const Position before = locate(*log, comment);
+    if (before.standing == Standing::in_effect) return {};  // a lost answer, asked again
+    if (before.standing != Standing::pending) return not_pending(**junos, comment, "it is not the newest commit");
+    if (auto done = database.commit(context, std::chrono::minutes{0}, comment + confirmed_suffix); !done) return done;
+    // The timer may have been faster: then this was an ordinary commit of the old configuration.
+    log = database.log(context);
+    if (!log) {
+        Error error = std::move(log).error();
+        error.code = ErrorCode::unknown_outcome;
+        return error;
+    }
+    if (locate(*log, comment).standing == Standing::in_effect) return {};
+    return not_pending(**junos, comment, "its timer ended before the confirm");
+}
+
+Result<void> JunosCommit::revert(Context& context, DeviceSession& session, const std::string& comment) {
+    auto junos = own(session);
+    if (!junos) return std::move(junos).error();
+    auto& database = (*junos)->database();
+    if (auto locked = database.lock(context); !locked) {
+        database.abandon(context);
+        return locked;
+    }
+    const auto undo = [&]() -> Result<void> {
+        auto log = database.log(context);
+        if (!log) return std::move(log).error();
+        const Position position = locate(*log, comment);
+        if (position.standing == Standing::absent || position.standing == Standing::undone) {
+            (void)database.load_rollback(context, 0);
+            return {};
+        }
+        if (auto loaded = database.load_rollback(context, position.before); !loaded) return loaded;
+        if (position.standing == Standing::buried) {
+            auto diff = database.compare(context, 0);
+            if (!diff) return std::move(diff).error();
+            const bool same = diff->empty();
+            wipe(diff->data(), diff->size());
+            if (same) return {};
+            return Error{ErrorCode::conflict, Retry::never,
+                         (*junos)->netconf().peer() + ": others committed after \"" + comment + "\"",
+                         "it is not taken back blindly; the next run repairs the link"};
+        }
+        // No commit check of its own: it would confirm the pending commit, and a death in between would make the very
+        // thing permanent that is to be undone. The commit checks anyway.
+        if (auto done = database.commit(context, std::chrono::minutes{0}, comment + revert_suffix); !done) return done;
+        log = database.log(context);
+        if (!log) return std::move(log).error();
+        if (locate(*log, comment).standing == Standing::undone) return {};
+        return Error{ErrorCode::conflict, Retry::safe,
+                     (*junos)->netconf().peer() + ": the revert of \"" + comment + "\" is not in the commit history",
+                     "read the device back"};
+    };
+    auto done = undo();
+    if (!done) {
+        database.abandon(context);
+        return done;
+    }
+    (void)database.unlock(context);
+    return {};
+}
+
+Result<void> JunosCommit::discard(Context& context, DeviceSession& session) {
+    auto junos = own(session);
+    if (!junos) return std::move(junos).error();
+    (*junos)->database().abandon(context);
+    return {};
+}
+
+Result<void> JunosCommit::release(Context& context, DeviceSession& session) {
+    auto junos = own(session);
+    if (!junos) return std::move(junos).error();
+    return (*junos)->database().unlock(context);
+}
+
+Result<void> JunosCommit::withdraw(Context& context, DeviceSession& session, const MemberTarget& target,
+                                   const std::string& ckn, const std::string& comment) {
+    auto junos = own(session);
+    if (!junos) return std::move(junos).error();
+    const auto plan = [&](const JunosSession::Snapshot& now) -> Result<std::vector<Statement>> {
+        std::vector<Statement> statements;
+        const std::string slot = find_slot(now.config, target.key_chain, ckn);
+        if (!slot.empty())
+            statements.push_back(remove_at({{"security", ""},
+                                            {"authentication-key-chains", ""},
+                                            {"key-chain", target.key_chain},
+                                            {"key", slot}}));
+        return statements;
+    };
+    auto staged = (*junos)->stage(context, plan, false);
+    if (!staged) return std::move(staged).error();
+    if (!*staged) return {};
+    auto& database = (*junos)->database();
+    auto done = database.commit(context, std::chrono::minutes{0}, comment);
+    if (!done) {
+        database.abandon(context);
+        return done;
+    }
+    (void)database.unlock(context);
+    return {};
+}
+
+}  // namespace qkd::junos

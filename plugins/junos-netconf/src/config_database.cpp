@@ -1,0 +1,213 @@
+// RPCs on the configuration database.
+#include "config_database.hpp"
+
+#include <charconv>
+
+#include "junos_time.hpp"
+
+namespace qkd::junos {
+namespace {
+
+bool speaks_of_a_lock(const std::string& text) {
+    return text.find("locked by") != std::string::npos || text.find("database modified") != std::string::npos ||
+           text.find("database is locked") != std::string::npos || text.find("exclusive") != std::string::npos;
+}
+
+bool has_element(pugi::xml_node root, std::string_view name) {
+    return static_cast<bool>(descendant(root, name));
+}
+
+}  // namespace
+
+Result<ConfigModel> ConfigDatabase::read(Context& context, Source source, const std::string& described) {
+    auto reply = session_.ask(context, "reading the configuration", [&](pugi::xml_node rpc) {
+        auto get = rpc.append_child("get-configuration");
+        get.append_attribute("database") = source == Source::committed ? "committed" : "candidate";
+        auto top = get.append_child("configuration");
+        auto system = top.append_child("system");
+        system.append_child("time-zone");
+        system.append_child("static-host-mapping");
+        top.append_child("protocols").append_child("lldp");
+        auto security = top.append_child("security");
+        security.append_child("macsec");
+        security.append_child("authentication-key-chains");
+        if (!described.empty()) {
+            auto interface = top.append_child("interfaces").append_child("interface");
+            interface.append_child("name").text().set(described.c_str());
+            interface.append_child("description");
+        }
+    });
+    if (!reply) return std::move(reply).error();
+    return ConfigModel(descendant(reply->root(), "configuration"));
+}
+
+Result<ClockReading> ConfigDatabase::clock(Context& context) {
+    auto reply = session_.ask(context, "reading the clock",
+                              [](pugi::xml_node rpc) { rpc.append_child("get-system-uptime-information"); });
+    if (!reply) return std::move(reply).error();
+    const auto now = descendant(descendant(reply->root(), "current-time"), "date-time");
+    const auto seconds = attribute(now, "seconds");
+    long long utc = 0;
+    const auto parsed = std::from_chars(seconds.data(), seconds.data() + seconds.size(), utc);
+    if (seconds.empty() || parsed.ec != std::errc{})
+        return Error{ErrorCode::protocol, Retry::never, session_.peer() + ": the clock's reply has no UTC seconds", ""};
+    ClockReading reading;
+    reading.now = UtcMillis{std::chrono::seconds{utc}};
+    if (const auto local = read_local_time(text_of(now))) {
+        // Both are whole seconds of the same moment; zones are whole minutes.
+        const auto offset = *local - std::chrono::seconds{utc};
+        reading.utc_offset = std::chrono::round<std::chrono::minutes>(offset);
+    }
+    return reading;
+}
+
+Result<std::vector<CommitEntry>> ConfigDatabase::log(Context& context) {
+    auto reply = session_.ask(context, "reading the commit history",
+                              [](pugi::xml_node rpc) { rpc.append_child("get-commit-information"); });
+    if (!reply) return std::move(reply).error();
+    return read_commit_log(reply->root());
+}
+
+Result<void> ConfigDatabase::lock(Context& context) {
+    if (locked_) return {};
+    auto reply = session_.call(context, [](pugi::xml_node rpc) { rpc.append_child("lock-configuration"); });
+    if (!reply) {
+        Error error = std::move(reply).error();
+        error.what = "locking the configuration: " + error.what;
+        // It may have been granted meanwhile; nothing else was done.
+        if (error.code == ErrorCode::timeout || error.code == ErrorCode::cancelled) locked_ = true;
+        return error;
+    }
+    if (reply->errors.empty()) {
+        locked_ = true;
+        return {};
+    }
+    const std::string text = reply->complaint();
+    if (speaks_of_a_lock(text))
+        return Error{ErrorCode::busy, Retry::safe, session_.peer() + ": " + text,
+                     "wait until they are done, or ask them to commit or roll back"};
+    return Error{ErrorCode::rejected, Retry::never, session_.peer() + ": locking the configuration: " + text,
+                 "the user's login class needs the permission \"configure\""};
+}
+
+Result<void> ConfigDatabase::unlock(Context& context) {
+    if (!locked_) return {};
+    locked_ = false;
+    if (!session_.alive()) return {};  // the device released it with the session
+    auto reply = session_.ask(context, "unlocking the configuration",
+                              [](pugi::xml_node rpc) { rpc.append_child("unlock-configuration"); });
+    if (!reply) return std::move(reply).error();
+    return {};
+}
+
+Result<void> ConfigDatabase::load(Context& context, const std::vector<Statement>& statements) {
+    if (statements.empty()) return {};
+    auto reply = session_.ask(context, "loading the change", [&](pugi::xml_node rpc) {
+        auto load = rpc.append_child("load-configuration");
+        load.append_attribute("action") = "merge";
+        load.append_attribute("format") = "xml";
+        append_configuration(load, statements);
+    });
+    if (!reply) return std::move(reply).error();
+    return {};
+}
+
+Result<void> ConfigDatabase::load_rollback(Context& context, std::size_t number) {
+    auto reply = session_.ask(context, "loading rollback " + std::to_string(number), [&](pugi::xml_node rpc) {
+        auto load = rpc.append_child("load-configuration");
+        load.append_attribute("compare") = "rollback";
+        load.append_attribute("rollback") = std::to_string(number).c_str();
+    });
+    if (!reply) return std::move(reply).error();
+    return {};
+}
+
+Result<std::string> ConfigDatabase::compare(Context& context, std::size_t number) {
+    auto reply = session_.ask(context, "comparing with rollback " + std::to_string(number), [&](pugi::xml_node rpc) {
+        auto get = rpc.append_child("get-configuration");
+        get.append_attribute("compare") = "rollback";
+        get.append_attribute("rollback") = std::to_string(number).c_str();
+        get.append_attribute("format") = "text";
+    });
+    if (!reply) return std::move(reply).error();
+    const auto output = descendant(reply->root(), "configuration-output");
+    if (!output && !has_element(reply->root(), "configuration-information"))
+        return Error{ErrorCode::protocol, Retry::never, session_.peer() + ": the comparison's reply holds none", ""};
+    std::string text(trim(output.child_value()));
+    return text;
+}
+
+Result<void> ConfigDatabase::check(Context& context) {
+    auto reply = session_.call(context, [](pugi::xml_node rpc) {
+        rpc.append_child("commit-configuration").append_child("check");
+    });
+    if (!reply) {
+        Error error = std::move(reply).error();
+        error.what = "commit check: " + error.what;
+        return error;
+    }
+    if (!reply->errors.empty())
+        return Error{ErrorCode::rejected, Retry::never,
+                     session_.peer() + ": the device's commit check refuses the change: " + reply->complaint(), ""};
+    return {};
+}
+
+Result<bool> ConfigDatabase::two_routing_engines(Context& context) {
+    if (routing_engines_ == 0) {
+        auto reply =
+            session_.call(context, [](pugi::xml_node rpc) { rpc.append_child("get-route-engine-information"); });
+        if (!reply) return std::move(reply).error();
+        // Devices that do not know the question have one.
+        int count = 0;
+        for (auto node = reply->root().first_child(); node; node = next_in(reply->root(), node)) {
+            if (is(node, "route-engine") && child_text(node, "mastership-state") != "disabled") ++count;
+        }
+        routing_engines_ = count < 1 ? 1 : count;
+    }
+    return routing_engines_ > 1;
+}
+
+Result<void> ConfigDatabase::commit(Context& context, std::chrono::minutes confirm, const std::string& comment) {
+    // Asked first: after the commit went out every failure is an unknown outcome.
+    auto two = two_routing_engines(context);
+    if (!two) return std::move(two).error();
+    if (!session_.alive())
+        return Error{ErrorCode::unreachable, Retry::safe, session_.peer() + ": the session is closed", "open a new one"};
+    auto reply = session_.call(context, [&](pugi::xml_node rpc) {
+        auto commit = rpc.append_child("commit-configuration");
+        if (confirm.count() > 0) {
+            commit.append_child("confirmed");
+            commit.append_child("confirm-timeout").text().set(static_cast<long long>(confirm.count()));
+        }
+        if (*two) commit.append_child("synchronize");
+        if (!comment.empty()) commit.append_child("log").text().set(comment.c_str());
+    });
+    if (!reply) {
+        Error error = std::move(reply).error();
+        error.code = ErrorCode::unknown_outcome;
+        error.retry = Retry::never;
+        error.what = "commit: " + error.what;
+        error.hint = "read the device back: its commit history tells by the comment what happened";
+        return error;
+    }
+    if (!reply->errors.empty())
+        return Error{ErrorCode::rejected, Retry::never,
+                     session_.peer() + ": the device refuses the commit: " + reply->complaint(), ""};
+    const auto root = reply->root();
+    if (has_element(root, "ok") || has_element(root, "commit-success") || has_element(root, "commit-check-success") ||
+        has_element(root, "load-success"))
+        return {};
+    return Error{ErrorCode::unknown_outcome, Retry::never,
+                 session_.peer() + ": the reply to the commit says neither yes nor no",
+                 "read the device back: its commit history tells by the comment what happened"};
+}
+
+void ConfigDatabase::abandon(Context& context) noexcept {
+    if (!locked_) return;
+    const bool time_left = !context.stop_requested() && context.remaining().count() > 0;
+    if (session_.alive() && time_left && load_rollback(context, 0) && unlock(context)) return;
+    locked_ = false;
+    session_.drop();
+}
+
+}  // namespace qkd::junos

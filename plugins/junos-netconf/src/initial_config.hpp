@@ -1,0 +1,21 @@
+// The initial-config stage: everything around the keys.
+#pragma once
+
+#include "config_model.hpp"
+#include "qkd/sdk/initial_config.hpp"
+
+namespace qkd::junos {
+
+class JunosInitialConfig final : public InitialConfig {
+  public:
+    Result<void> configure(const ConfigView& config) override;
+    /// Nothing to prove: what it needs, the connect stage proves.
+    Result<void> probe(Context& context) override;
+    Result<std::unique_ptr<ConfigEdits>> difference(Context& context, DeviceSession& session,
+                                                    const MemberTarget& target) override;
+
+  private:
+    InitialOptions options_;
+};
+
+}  // namespace qkd::junos

@@ -1,0 +1,163 @@
+// From what is and what shall be to the statements in between.
+#include <algorithm>
+#include <set>
+
+#include "config_model.hpp"
+#include "qkd/sdk/encoding.hpp"
+
+namespace qkd::junos {
+namespace {
+
+using Path = std::vector<Step>;
+
+// Chain keys are numbered 0..63: the range that every platform takes.
+constexpr int slots = 64;
+constexpr const char* unknown_ckn = "<ckn-of-new-key>";
+constexpr const char* unknown_start = "<start-time>";
+
+Path below(Path path, std::initializer_list<Step> more) {
+    path.insert(path.end(), more.begin(), more.end());
+    return path;
+}
+
+Path association_path(const MemberTarget& target) {
+    return {{"security", ""}, {"macsec", ""}, {"connectivity-association", target.connectivity_association}};
+}
+
+Path chain_path(const MemberTarget& target) {
+    return {{"security", ""}, {"authentication-key-chains", ""}, {"key-chain", target.key_chain}};
+}
+
+Statement set_secret(Path path, const NamedKey& key) {
+    Statement statement = set_leaf(std::move(path), {});
+    statement.secret = true;
+    if (key.cak != nullptr) statement.hidden = hex_encode(*key.cak);
+    return statement;
+}
+
+Result<void> check_key(const NamedKey& key, bool start, bool preview) {
+    if (preview) return {};
+    const auto defect = [](const char* what) { return Error{ErrorCode::internal, Retry::never, what, ""}; };
+    if (key.cak == nullptr || key.cak->empty()) return defect("a key without its CAK cannot be written");
+    // The schema takes 1..64 hex digits for the CAK and 2..64 for the CKN.
+    if (key.cak->size() > 32) return defect("a CAK is longer than 32 octets");
+    const bool hex = std::all_of(key.ckn.begin(), key.ckn.end(), [](char c) {
+        return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+    });
+    if (key.ckn.size() < 2 || key.ckn.size() > 64 || key.ckn.size() % 2 != 0 || !hex)
+        return defect("a CKN is not an even number of 2 to 64 lower-case hex digits");
+    if (start && !key.start) return defect("a chain key without its start-time");
+    return {};
+}
+
+class Planner {
+  public:
+    Planner(const ConfigModel& now, const DeviceZone& zone) : now_(now), zone_(zone) {}
+
+    /// Keeps the statement only when it changes something.
+    void add(Statement statement) {
+        if (!now_.satisfies(statement, zone_)) statements_.push_back(std::move(statement));
+    }
+    std::vector<Statement> take() { return std::move(statements_); }
+
+  private:
+    const ConfigModel& now_;
+    const DeviceZone& zone_;
+    std::vector<Statement> statements_;
+};
+
+}  // namespace
+
+Result<std::vector<Statement>> plan_change(const ConfigModel& now, const DeviceZone& zone, const MemberTarget& target,
+                                           const MemberChange& change, bool preview) {
+    Planner plan(now, zone);
+    if (change.initial != nullptr) {
+        const auto* initial = dynamic_cast<const JunosEdits*>(change.initial);
+        if (initial == nullptr)
+            return Error{ErrorCode::internal, Retry::never, "edits of another plugin", "use one plugin per device"};
+        for (const auto& statement : initial->statements) plan.add(statement.copy());
+    }
+    const Path association = association_path(target);
+    const Path chain = chain_path(target);
+
+    // Slots in use count even when they are about to go: to delete and to set one in the same load is ambiguous.
+    std::set<std::string> used;
+    for (const auto& slot : now.below({"security", "authentication-key-chains", "key-chain", target.key_chain, "key"}, true))
+        used.insert(slot);
+    for (const auto& key : change.add_to_chain) {
+        if (auto good = check_key(key, true, preview); !good) return std::move(good).error();
+        std::string slot = key.ckn.empty() ? std::string() : find_slot(now, target.key_chain, key.ckn);
+        if (!slot.empty() && key.cak != nullptr) {
+            Statement secret = set_secret(below(chain, {{"key", slot}, {"secret", ""}}), key);
+            const Entry* there = now.leaf(secret.words());
+            if (there != nullptr && !there->hidden.empty() && !now.satisfies(secret, zone))
+                return Error{ErrorCode::conflict, Retry::never,
+                             "key chain " + target.key_chain + " key " + slot + " has the CKN " + key.ckn +
+                                 " with another CAK",
+                             "remove that key from the device"};
+        }
+        for (int i = 0; slot.empty() && i < slots; ++i) {
+            if (used.count(std::to_string(i)) == 0) slot = std::to_string(i);
+        }
+        if (slot.empty())
+            return Error{ErrorCode::exhausted, Retry::never,
+                         "key chain " + target.key_chain + " has no free key number in 0..63",
+                         "delete keys that are no longer used"};
+        used.insert(slot);
+        plan.add(set_leaf(below(chain, {{"key", slot}, {"key-name", ""}}), key.ckn.empty() ? unknown_ckn : key.ckn));
+        plan.add(set_secret(below(chain, {{"key", slot}, {"secret", ""}}), key));
+        Statement start = set_leaf(below(chain, {{"key", slot}, {"start-time", ""}}),
+                                   key.start ? zone.start_time(*key.start) : unknown_start);
+        start.instant = key.start;
+        plan.add(std::move(start));
+    }
+    for (const auto& ckn : change.remove_from_chain) {
+        const std::string slot = find_slot(now, target.key_chain, ckn);
+        if (!slot.empty()) plan.add(remove_at(below(chain, {{"key", slot}})));
+    }
+    if (change.use_chain) {
+        plan.add(remove_at(below(association, {{"pre-shared-key", ""}})));
+        plan.add(set_leaf(below(association, {{"pre-shared-key-chain", ""}}), target.key_chain));
+    }
+    for (const auto& [key, element] :
+         {std::pair{&change.pre_shared, "pre-shared-key"}, std::pair{&change.fallback, "fallback-key"}}) {
+        if (!*key) continue;
+        if (auto good = check_key(**key, false, preview); !good) return std::move(good).error();
+        plan.add(set_leaf(below(association, {{element, ""}, {"ckn", ""}}), (*key)->ckn.empty() ? unknown_ckn : (*key)->ckn));
+        plan.add(set_secret(below(association, {{element, ""}, {"cak", ""}}), **key));
+    }
+    return plan.take();
+}
+
+std::vector<Statement> plan_initial(const ConfigModel& now, const MemberTarget& target, const InitialOptions& options) {
+    const DeviceZone zone;  // no times here
+    Planner plan(now, zone);
+    const Path association = association_path(target);
+    plan.add(set_leaf(below(association, {{"cipher-suite", ""}}), to_string(target.cipher)));
+    plan.add(set_leaf(below(association, {{"security-mode", ""}}), "static-cak"));
+    if (target.lldp_in_clear) plan.add(set_entry(below(association, {{"exclude-protocol", "lldp"}})));
+    for (const auto& name : target.interfaces) {
+        const Path interface {{"security", ""}, {"macsec", ""}, {"interfaces", name}};
+        if (options.kme_macro && !target.kme.host.empty()) {
+            const auto macro = [&](const char* key, const std::string& value) {
+                plan.add(set_leaf(below(interface, {{"apply-macro", "qkd"}, {"data", key}, {"value", ""}}), value));
+            };
+            macro("kme-ca", "true");
+            macro("kme-host", "https://" + target.kme.host);
+            macro("kme-keyid-check", "true");
+            macro("kme-method", "get");
+            macro("kme-port", std::to_string(target.kme.port));
+        }
+        plan.add(set_leaf(below(interface, {{"connectivity-association", ""}}), target.connectivity_association));
+        const bool everywhere = now.has({"protocols", "lldp", "interface", "all"});
+        if (target.lldp_in_clear && !everywhere)
+            plan.add(set_entry({{"protocols", ""}, {"lldp", ""}, {"interface", name}}));
+    }
+    if (options.host_mapping && !target.kme.address.empty() && target.kme.address != target.kme.host) {
+        const char* family = target.kme.address.find(':') != std::string::npos ? "inet6" : "inet";
+        plan.add(set_leaf({{"system", ""}, {"static-host-mapping", target.kme.host}, {family, ""}}, target.kme.address));
+    }
+    return plan.take();
+}
+
+}  // namespace qkd::junos

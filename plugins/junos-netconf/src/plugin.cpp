@@ -1,0 +1,50 @@
+// Descriptor of junos-netconf.
+#include "qkd/sdk/plugin.hpp"
+
+#include <array>
+
+#include "commit.hpp"
+#include "connector.hpp"
+#include "initial_config.hpp"
+
+namespace {
+
+constexpr std::array stages{
+    qkd::StageInfo{qkd::StageKind::connect, "files lldp clock macsec netconf", "",
+                   &qkd::create_stage<qkd::junos::JunosConnector>, &qkd::destroy_stage},
+    qkd::StageInfo{qkd::StageKind::initial_config, "", "connect:netconf connect:macsec",
+                   &qkd::create_stage<qkd::junos::JunosInitialConfig>, &qkd::destroy_stage},
+    qkd::StageInfo{qkd::StageKind::commit, "confirmed key-chain pre-shared-key",
+                   "connect:netconf connect:macsec connect:clock", &qkd::create_stage<qkd::junos::JunosCommit>,
+                   &qkd::destroy_stage},
+};
+
+using qkd::FieldType;
+using qkd::Scope;
+
+constexpr std::array fields{
+    qkd::Field{Scope::device, FieldType::string, "host", true, nullptr, nullptr, "Name or address of the router."},
+    qkd::Field{Scope::device, FieldType::integer, "port", false, "830", "1..65535",
+               "TCP port of NETCONF over SSH (system services netconf ssh)."},
+    qkd::Field{Scope::device, FieldType::string, "user", true, nullptr, nullptr, "Login name on the router."},
+    qkd::Field{Scope::device, FieldType::secret, "ssh_key", false, nullptr, nullptr,
+               "Private SSH key, ed25519 or ecdsa, OpenSSH or PEM form, without passphrase."},
+    qkd::Field{Scope::device, FieldType::secret, "password", false, nullptr, nullptr,
+               "Password of the user, for routers without SSH keys; tried after ssh_key."},
+    qkd::Field{Scope::device, FieldType::path, "known_hosts", false, nullptr, nullptr,
+               "OpenSSH known_hosts file with the router's host key; entries for a port other than 22 read [host]:port."},
+    qkd::Field{Scope::device, FieldType::string, "host_key", false, nullptr, nullptr,
+               "Fingerprint SHA256:... of the router's host key, instead of known_hosts."},
+    qkd::Field{Scope::device, FieldType::duration, "connect_timeout", false, "10s", "100ms..5m",
+               "Limit for the TCP connection to each address of the host."},
+    qkd::Field{Scope::device, FieldType::integer, "file_port", false, nullptr, "1..65535",
+               "TCP port of SSH for files (SFTP, scp) where it is not the NETCONF port, usually 22."},
+    qkd::Field{Scope::device, FieldType::boolean, "kme_macro", false, "true", nullptr,
+               "initial-config writes the KME into apply-macro qkd of each interface, for scripts on the router."},
+    qkd::Field{Scope::device, FieldType::boolean, "host_mapping", false, "true", nullptr,
+               "initial-config maps the KME's name to its address where the address is known."},
+};
+
+}  // namespace
+
+QKD_PLUGIN("junos-netconf", "1.0.0", "qkd-macsec", "Juniper routers by NETCONF over SSH", "stable", stages, fields)

@@ -1,0 +1,189 @@
+// Facts, clock, LLDP and the staging of changes.
+#include "session.hpp"
+
+namespace qkd::junos {
+namespace {
+
+// A zone changes its offset at most twice a year; the engine wants to know of it two days ahead.
+constexpr std::chrono::hours look_ahead{48};
+// Junos takes up to 255 characters here, which is also what LLDP carries (IEEE 802.1AB-2016 clause 8.5.5).
+constexpr std::size_t longest_description = 255;
+
+std::string without_unit(const std::string& name) {
+    return name.ends_with(".0") ? name.substr(0, name.size() - 2) : name;
+}
+
+UtcSeconds whole(UtcMillis time) {
+    return std::chrono::floor<std::chrono::seconds>(time);
+}
+
+}  // namespace
+
+JunosSession::JunosSession(std::unique_ptr<net::SshSession> ssh, std::unique_ptr<NetconfSession> netconf,
+                           OpenSsh files_ssh)
+    : ssh_(std::move(ssh)), netconf_(std::move(netconf)), files_ssh_(std::move(files_ssh)), database_(*netconf_) {}
+
+JunosSession::~JunosSession() {
+    netconf_->drop();
+}
+
+Result<void> JunosSession::read_facts(Context& context) {
+    auto reply = netconf_->call(context, [](pugi::xml_node rpc) { rpc.append_child("get-system-information"); });
+    if (!reply) return std::move(reply).error();
+    auto information = descendant(reply->root(), "system-information");
+    if (information) {
+        facts_ = {child_text(information, "host-name"), child_text(information, "hardware-model"),
+                  child_text(information, "os-version")};
+        return {};
+    }
+    // Releases before 15.1 know only this one; with two routing engines it comes once for each.
+    reply = netconf_->call(context, [](pugi::xml_node rpc) { rpc.append_child("get-software-information"); });
+    if (!reply) return std::move(reply).error();
+    information = descendant(reply->root(), "software-information");
+    facts_ = {child_text(information, "host-name"), child_text(information, "product-model"),
+              child_text(information, "junos-version")};
+    return {};
+}
+
+Result<void> JunosSession::close(Context& context) {
+    auto done = netconf_->close(context);
+    second_ssh_.reset();
+    ssh_.reset();
+    return done;
+}
+
+Result<JunosSession::Snapshot> JunosSession::snapshot(Context& context) {
+    auto clock = database_.clock(context);
+    if (!clock) return std::move(clock).error();
+    auto config = database_.read(context, ConfigDatabase::Source::committed);
+    if (!config) return std::move(config).error();
+    DeviceZone zone(config->value({"system", "time-zone"}), clock->utc_offset, whole(clock->now));
+    return Snapshot{std::move(*config), std::move(zone), clock->now};
+}
+
+Result<ClockReading> JunosSession::read(Context& context) {
+    auto now = snapshot(context);
+    if (!now) return std::move(now).error();
+    // Read last, so that it is as fresh as can be.
+    auto clock = database_.clock(context);
+    if (!clock) return clock;
+    clock->zone = now->zone.name();
+    clock->offset_changes = now->zone.next_change(whole(clock->now), look_ahead);
+    return clock;
+}
+
+Result<bool> JunosSession::stage(Context& context, const Plan& plan, bool keep_empty, const std::string& described) {
+    if (database_.locked())
+        return Error{ErrorCode::internal, Retry::never, netconf_->peer() + ": a change is staged already", ""};
+    if (auto locked = database_.lock(context); !locked) {
+        database_.abandon(context);
+        return std::move(locked).error();
+    }
+    auto done = stage_locked(context, plan, keep_empty, described);
+    if (!done) database_.abandon(context);
+    return done;
+}
+
+Result<bool> JunosSession::stage_locked(Context& context, const Plan& plan, bool keep_empty,
+                                        const std::string& described) {
+    // Under the lock, so that nobody can begin one behind our back: any commit check would confirm it.
+    auto log = database_.log(context);
+    if (!log) return std::move(log).error();
+    for (const auto& entry : *log) {
+        if (entry.pending)
+            return Error{ErrorCode::busy, Retry::safe,
+                         netconf_->peer() + ": a confirmed commit of user " + entry.user + " is pending" +
+                             (entry.comment.empty() ? "" : " (\"" + entry.comment + "\")"),
+                         "wait until it is confirmed or rolled back"};
+    }
+    auto clock = database_.clock(context);
+    if (!clock) return std::move(clock).error();
+    auto before = database_.read(context, ConfigDatabase::Source::committed, described);
+    if (!before) return std::move(before).error();
+    DeviceZone zone(before->value({"system", "time-zone"}), clock->utc_offset, whole(clock->now));
+    const Snapshot now{std::move(*before), std::move(zone), clock->now};
+    auto statements = plan(now);
+    if (!statements) return std::move(statements).error();
+    if (statements->empty() && !keep_empty) {
+        (void)database_.unlock(context);
+        return false;
+    }
+    if (auto loaded = database_.load(context, *statements); !loaded) return std::move(loaded).error();
+
+    auto diff = database_.compare(context, 0);
+    if (!diff) return std::move(diff).error();
+    const auto foreign = find_foreign_change(*diff, *statements);
+    wipe(diff->data(), diff->size());
+    if (!foreign.empty())
+        return Error{ErrorCode::conflict, Retry::safe,
+                     netconf_->peer() + ": the candidate holds a change that is not ours: " + mask(foreign),
+                     "somebody else is editing; let them commit or roll back"};
+    auto candidate = database_.read(context, ConfigDatabase::Source::candidate, described);
+    if (!candidate) return std::move(candidate).error();
+    const auto deviation = find_deviation(now.config, *candidate, now.zone, *statements);
+    if (!deviation.empty())
+        return Error{ErrorCode::conflict, Retry::never,
+                     netconf_->peer() + ": the candidate is not what was loaded: " + mask(deviation),
+                     "the device may not know the statement, or read it another way"};
+    if (auto checked = database_.check(context); !checked) return std::move(checked).error();
+    return true;
+}
+
+Result<std::string> JunosSession::description(Context& context, const std::string& interface_name) {
+    auto config = database_.read(context, ConfigDatabase::Source::committed, interface_name);
+    if (!config) return std::move(config).error();
+    return config->value({"interfaces", interface_name, "description"});
+}
+
+Result<void> JunosSession::describe(Context& context, const std::string& interface_name, const std::string& text) {
+    if (text.size() > longest_description)
+        return Error{ErrorCode::config, Retry::never,
+                     "the description of " + interface_name + " would be " + std::to_string(text.size()) +
+                         " characters long",
+                     "shorten the operator's part: LLDP carries 255 characters"};
+    const std::vector<Step> path{{"interfaces", ""}, {"interface", interface_name}, {"description", ""}};
+    const auto plan = [&](const Snapshot& now) -> Result<std::vector<Statement>> {
+        std::vector<Statement> statements;
+        statements.push_back(text.empty() ? remove_at(path) : set_leaf(path, text));
+        if (now.config.satisfies(statements.front(), now.zone)) statements.clear();
+        return statements;
+    };
+    auto staged = stage(context, plan, false, interface_name);
+    if (!staged) return std::move(staged).error();
+    if (!*staged) return {};
+    auto done = database_.commit(context, std::chrono::minutes{0}, "qkd-macsec: description of " + interface_name);
+    if (!done) {
+        database_.abandon(context);
+        return done;
+    }
+    (void)database_.unlock(context);
+    return {};
+}
+
+Result<LldpNeighbour> JunosSession::neighbour(Context& context, const std::string& interface_name) {
+    auto reply = netconf_->call(context, [&](pugi::xml_node rpc) {
+        rpc.append_child("get-lldp-interface-neighbors")
+            .append_child("interface-device")
+            .text()
+            .set(interface_name.c_str());
+    });
+    if (!reply) return std::move(reply).error();
+    if (!reply->errors.empty()) {
+        // Some platforms know only the list of all neighbours.
+        reply = netconf_->ask(context, "reading the LLDP neighbours",
+                              [](pugi::xml_node rpc) { rpc.append_child("get-lldp-neighbors-information"); });
+        if (!reply) return std::move(reply).error();
+    }
+    for (auto node = reply->root().first_child(); node; node = next_in(reply->root(), node)) {
+        if (!is(node, "lldp-neighbor-information")) continue;
+        std::string local = child_text(node, "lldp-local-interface");
+        if (local.empty()) local = child_text(node, "lldp-local-port-id");
+        if (without_unit(local) != without_unit(interface_name)) continue;
+        return LldpNeighbour{interface_name, child_text(node, "lldp-remote-system-name"),
+                             child_text(node, "lldp-remote-port-id"), child_text(node, "lldp-remote-port-description")};
+    }
+    return Error{ErrorCode::not_found, Retry::safe, netconf_->peer() + ": no LLDP neighbour on " + interface_name,
+                 "check the cable and \"protocols lldp\" at both ends"};
+}
+
+}  // namespace qkd::junos
