@@ -1,0 +1,197 @@
+// Rotation: stage, commit confirmed, read back, confirm.
+#include <algorithm>
+
+#include "engine/rotation_steps.hpp"
+
+namespace qkd::engine {
+namespace {
+
+using namespace std::chrono_literals;
+/// First keys start this long before the moment they are written.
+constexpr auto first_key_age = 24h;
+constexpr std::size_t remembered_ckns = 16;
+
+}  // namespace
+
+Result<void> Rotation::stage() {
+    if (auto r = make_changes(); !r) return r;
+    if (auto r = remember_intent(); !r) return r;
+    if (auto r = take_leases(); !r) return r;
+    return crew_.each([&](MemberRun& m) -> Result<void> {
+        progress_of(m).staged = true;  // also when the call fails: the undo is harmless where nothing is staged
+        return m.caller(busy_patient("stage"), m.commit.name, [&](Context& context) {
+            return m.commit->stage(context, *m.session, m.target, changes_[index_of(m)]);
+        });
+    });
+}
+
+Result<void> Rotation::make_changes() {
+    const std::size_t octets = cak_octets(link_.cipher);
+    if (reconciliation_.base == nullptr) {
+        auto key = random_key(octets);
+        if (!key) return std::move(key).error();
+        first_key_ = std::move(*key);
+    }
+    if (!reconciliation_.fallback_is_common) {
+        auto key = random_key(octets);
+        if (!key) return std::move(key).error();
+        fallback_key_ = std::move(*key);
+    }
+    ChangeKeys keys;
+    keys.next = {next_ckn_, &crew_.initiator().key, start_};
+    // The base key lives in a member's state, which is read anew before the change is over: hence the copy.
+    base_.ckn = reconciliation_.base != nullptr ? reconciliation_.base->ckn : first_key_.ckn;
+    base_.cak = reconciliation_.base != nullptr ? reconciliation_.base->cak.clone() : first_key_.cak.clone();
+    keys.base = {base_.ckn, &base_.cak, std::nullopt};
+    keys.base.start = *start_ - first_key_age;
+    keys.fallback = {fallback_key_.ckn, &fallback_key_.cak, std::nullopt};
+    if (pipeline_.commit.rollover == Rollover::pre_shared_key) start_.reset();
+    changes_.clear();
+    for (std::size_t i = 0; i < readings_.size(); ++i) {
+        changes_.push_back(make_change(reconciliation_, readings_, i, pipeline_.commit.rollover, keys, record_.own_ckns,
+                                       crew_.members()[i].edits.get()));
+    }
+    return {};
+}
+
+Result<void> Rotation::remember_intent() {
+    const auto add = [&](const std::string& ckn) {
+        auto& own = record_.own_ckns;
+        if (ckn.empty() || std::find(own.begin(), own.end(), ckn) != own.end()) return;
+        own.insert(own.begin(), ckn);
+    };
+    add(first_key_.ckn);
+    add(next_ckn_);
+    if (record_.own_ckns.size() > remembered_ckns) record_.own_ckns.resize(remembered_ckns);
+    record_.generation = notice_.generation;
+    record_.pending_key_id = key_id_;
+    record_.pending_ckn = next_ckn_;
+    record_.pending_comment = comment_;
+    return save_record(Cancel::allowed);
+}
+
+Result<void> Rotation::commit() {
+    // The figures below are the devices' own: before the commit, so that the timer ends no earlier than reckoned.
+    if (auto r = crew_.read_clocks(); !r) return r;
+    if (start_) {
+        const auto left = *start_ - latest_clock();
+        const milliseconds needed = pipeline_.commit.confirm + std::chrono::milliseconds(5s);
+        if (left < needed) {
+            return Error{ErrorCode::timeout, Retry::safe,
+                         "link " + link_.name + ": staging took so long that only " +
+                             seconds_text(std::chrono::duration_cast<milliseconds>(left)) +
+                             " are left until the start-time (" + seconds_text(needed) + " are needed)",
+                         "give the commit stage a longer lead"};
+        }
+    }
+    commit_clocks_.clear();
+    for (const auto& m : crew_.members()) commit_clocks_.push_back(m.clock.now);
+
+    std::vector<Steady::time_point> acknowledged(crew_.members().size());
+    auto committed = crew_.each([&](MemberRun& m) -> Result<void> {
+        progress_of(m).committed = true;
+        written_ = true;
+        // Once one member commits, the others must too or all go back: no interruption in the middle.
+        CallSpec spec = crew_.spec(StageKind::commit, "commit-confirmed", Cancel::never);
+        spec.retry.attempts = 1;
+        auto done = m.caller(spec, m.commit.name, [&](Context& context) {
+            return m.commit->commit_confirmed(context, *m.session, pipeline_.commit.confirm, comment_);
+        });
+        acknowledged[index_of(m)] = Steady::now();
+        if (!done && done.error().code == ErrorCode::unknown_outcome) return find_out_commit(m);
+        return done;
+    });
+    if (!committed) return committed;
+    const auto [first, last] = std::minmax_element(acknowledged.begin(), acknowledged.end());
+    report_.out_of_sync_ms = std::chrono::duration<double, std::milli>(*last - *first).count();
+    if (auto r = interrupted("after the commit"); !r) return r;
+    return read_back("read-back");
+}
+
+Result<void> Rotation::find_out_commit(MemberRun& m) {
+    m.caller.log(LogLevel::warning, "the answer to the commit was lost; reading back what happened",
+                 "commit-confirmed");
+    if (auto r = crew_.reconnect(m, Cancel::never); !r) return r;
+    auto state = read_member(m);
+    if (!state) return std::move(state).error();
+    if (m.state.pending && m.state.pending->comment == comment_) return {};
+    return Error{ErrorCode::conflict, Retry::safe,
+                 "device " + m.member->device + " did not make the commit whose answer was lost", "run again"};
+}
+
+Result<void> Rotation::read_member(MemberRun& m) {
+    auto state = m.caller(crew_.spec(StageKind::commit, "read-back", Cancel::never), m.commit.name,
+                          [&](Context& context) { return m.commit->read(context, *m.session, m.target); });
+    if (!state) return std::move(state).error();
+    m.state = std::move(*state);
+    return {};
+}
+
+Result<void> Rotation::read_back(const char* when) {
+    return crew_.each([&](MemberRun& m) -> Result<void> {
+        if (auto r = read_member(m); !r) return r;
+        const std::string missing = missing_after(m.state, changes_[index_of(m)]);
+        if (missing.empty()) return {};
+        return Error{ErrorCode::conflict, Retry::safe, "device " + m.member->device + ", " + when + ": " + missing,
+                     "somebody else may have changed the device; look at `show system commit` there"};
+    });
+}
+
+Result<void> Rotation::confirm() {
+    if (pipeline_.commit.rollover == Rollover::pre_shared_key) {
+        if (auto r = wait_until_live(Cancel::allowed); !r) return r;
+    }
+    if (auto r = crew_.read_clocks(); !r) return r;
+    if (auto r = check_confirm_in_time(); !r) return r;
+    if (auto r = interrupted("before the confirm"); !r) return r;
+    auto confirmed = crew_.each([&](MemberRun& m) -> Result<void> {
+        progress_of(m).confirmed = true;
+        CallSpec spec = crew_.spec(StageKind::commit, "confirm", Cancel::never);
+        spec.retry.attempts = 1;
+        auto done = m.caller(spec, m.commit.name,
+                             [&](Context& context) { return m.commit->confirm(context, *m.session, comment_); });
+        if (!done && done.error().code == ErrorCode::unknown_outcome) {
+            m.caller.log(LogLevel::warning, "the answer to the confirm was lost; reading back what happened",
+                         "confirm");
+            return crew_.reconnect(m, Cancel::never);  // the read-back below tells
+        }
+        return done;
+    });
+    if (!confirmed) return confirmed;
+    if (auto r = read_back("after the confirm"); !r) return r;
+    for (auto& m : crew_.members()) {
+        if (m.state.pending) {
+            return Error{ErrorCode::conflict, Retry::safe,
+                         "device " + m.member->device + " still has an unconfirmed commit after the confirm",
+                         "run again"};
+        }
+    }
+    (void)crew_.each([&](MemberRun& m) -> Result<void> {
+        auto released = m.caller(crew_.spec(StageKind::commit, "release", Cancel::never), m.commit.name,
+                                 [&](Context& context) { return m.commit->release(context, *m.session); });
+        if (released) {
+            progress_of(m).staged = false;
+        } else {
+            m.caller.log(LogLevel::warning, "the lock could not be released: " + released.error().what, "release");
+            m.session.reset();  // the device frees the lock with the session
+            return crew_.reconnect(m, Cancel::never);
+        }
+        return {};
+    });
+    return {};
+}
+
+Result<void> Rotation::check_confirm_in_time() {
+    for (auto& m : crew_.members()) {
+        const auto ends = commit_clocks_[index_of(m)] + pipeline_.commit.confirm;
+        const bool timer_near = m.clock.now + m.clock.resolution > ends - confirm_margin;
+        const bool start_near = start_ && m.clock.now + m.clock.resolution + 1s > *start_;
+        if (!timer_near && !start_near) continue;
+        return Error{ErrorCode::timeout, Retry::safe,
+                     "device " + m.member->device + ": it took too long from the commit to its confirm",
+                     timer_near ? "give the commit stage a longer confirm" : "give the commit stage a longer lead"};
+    }
+    return {};
+}
+
+}  // namespace qkd::engine

@@ -1,0 +1,149 @@
+// Rotation: clocks, reconciliation with what the members have, certificates.
+#include <algorithm>
+
+#include "engine/rotation_steps.hpp"
+
+namespace qkd::engine {
+
+Result<void> Rotation::load_record() {
+    auto record = memory_.load(crew_.initiator().caller, crew_.spec(StageKind::persist, "load"), link_.name);
+    if (!record) return std::move(record).error();
+    record_ = std::move(*record);
+    if (!record_.key_id.empty()) report_.previous_key_id = record_.key_id;
+    return {};
+}
+
+Result<void> Rotation::gate_clocks() {
+    auto skew = crew_.compare_clocks();
+    if (!skew) return std::move(skew).error();
+    report_.clock_skew_ms = static_cast<double>(skew->estimate.count());
+    const auto bound = pipeline_.commit.max_clock_skew;
+    if (skew->proven > bound) {
+        return Error{ErrorCode::conflict, Retry::safe,
+                     "link " + link_.name + ": the clock of " + skew->ahead + " is at least " +
+                         seconds_text(skew->proven) + " ahead of that of " + skew->behind + " (max_clock_skew is " +
+                         seconds_text(bound) + ")",
+                     "let both devices follow the same NTP server, see `show ntp status` on them, then run again"};
+    }
+    return {};
+}
+
+Result<void> Rotation::reconcile_members() {
+    if (auto r = crew_.read_states(); !r) return r;
+    if (auto r = undo_own_pending_commit(); !r) return r;
+    look_at_members();
+    for (const auto& note : reconciliation_.notes) crew_.caller().log(LogLevel::warning, note, "reconcile");
+    if (!reconciliation_.withdrawals.empty()) {
+        if (auto r = withdraw_leftovers(); !r) return r;
+        if (auto r = crew_.read_states(); !r) return r;
+        look_at_members();
+    }
+    choose_required_interfaces();
+    return {};
+}
+
+void Rotation::look_at_members() {
+    readings_ = crew_.readings();
+    reconciliation_ = reconcile(readings_, record_.own_ckns);
+}
+
+Result<void> Rotation::undo_own_pending_commit() {
+    if (record_.pending_comment.empty()) return {};
+    const auto ours = [&](const MemberRun& m) {
+        return m.state.pending && m.state.pending->comment == record_.pending_comment;
+    };
+    if (std::none_of(crew_.members().begin(), crew_.members().end(), ours)) return {};
+    if (auto r = take_leases(); !r) return r;
+    auto reverted = crew_.each([&](MemberRun& m) -> Result<void> {
+        if (!ours(m)) return {};
+        m.caller.log(LogLevel::warning, "reverting the unconfirmed commit of an interrupted run", "reconcile");
+        return m.caller(busy_patient("revert"), m.commit.name, [&](Context& context) {
+            return m.commit->revert(context, *m.session, record_.pending_comment);
+        });
+    });
+    leases_.release();
+    if (!reverted) return reverted;
+    return crew_.read_states();
+}
+
+Result<void> Rotation::withdraw_leftovers() {
+    if (auto r = take_leases(); !r) return r;
+    auto withdrawn = crew_.each([&](MemberRun& m) -> Result<void> {
+        const auto index = index_of(m);
+        for (const auto& withdrawal : reconciliation_.withdrawals) {
+            if (withdrawal.member != index) continue;
+            auto r = m.caller(busy_patient("withdraw"), m.commit.name, [&](Context& context) {
+                return m.commit->withdraw(context, *m.session, m.target, withdrawal.ckn, comment_ + " withdraw");
+            });
+            if (!r) return r;
+        }
+        return {};
+    });
+    leases_.release();
+    return withdrawn;
+}
+
+void Rotation::choose_required_interfaces() {
+    std::vector<std::vector<std::string>> secured;
+    for (const auto& m : crew_.members()) {
+        auto& list = secured.emplace_back();
+        for (const auto& interface : m.state.mka) {
+            if (interface.state != MkaState::down && interface.state != MkaState::unknown)
+                list.push_back(interface.name);
+        }
+        if (list.empty()) return;
+    }
+    for (std::size_t i = 0; i < secured.size(); ++i) {
+        auto& m = crew_.members()[i];
+        for (const auto& interface : m.member->interfaces) {
+            if (std::find(secured[i].begin(), secured[i].end(), interface) == secured[i].end()) {
+                m.caller.log(LogLevel::warning,
+                             "interface " + interface + " is down; it is not required in this rotation", "reconcile");
+            }
+        }
+        m.required = std::move(secured[i]);
+    }
+}
+
+Result<void> Rotation::resume() {
+    next_ckn_ = reconciliation_.adopted->ckn;
+    start_ = reconciliation_.adopted->start;
+    key_id_ = next_ckn_ == record_.pending_ckn ? record_.pending_key_id
+                                               : (next_ckn_ == record_.ckn ? record_.key_id : std::string{});
+    if (next_ckn_ == record_.ckn) {
+        report_.previous_key_id.reset();
+        if (!record_.previous_key_id.empty()) report_.previous_key_id = record_.previous_key_id;
+    }
+    crew_.caller().log(LogLevel::notice, "all members have the same scheduled key; going on with it", "reconcile");
+    fill_key();
+    resumed_ = true;
+    for (auto& progress : progress_) progress.committed = progress.confirmed = true;
+    enter(Step::verify);
+    if (auto r = verify(); !r) return r;
+    enter(Step::persist);
+    return persist();
+}
+
+Result<void> Rotation::ensure_certificates() {
+    return crew_.each([&](MemberRun& m) -> Result<void> {
+        if (!m.certs) return {};
+        auto change = m.caller(crew_.spec(StageKind::certs, "certs"), m.certs.name, [&](Context& context) {
+            return m.certs->ensure(context, {m.member->sae, m.member->device}, *m.session);
+        });
+        if (!change) return std::move(change).error();
+        return {};
+    });
+}
+
+Result<void> Rotation::check_prepared() {
+    for (const auto& m : crew_.members()) {
+        if (m.initial || m.state.association_exists) continue;
+        return Error{
+            ErrorCode::config, Retry::never,
+            "device " + m.member->device + " has no connectivity association " + link_.connectivity_association,
+            "add [[stage]] kind = \"initial-config\" to the pipeline, or configure it on the device"};
+    }
+    return {};
+}
+
+}  // namespace qkd::engine

@@ -1,0 +1,158 @@
+// Rotation: the undo of every step, and what of it is proven.
+#include <algorithm>
+
+#include "engine/rotation_steps.hpp"
+
+namespace qkd::engine {
+
+template <class Call>
+Result<void> Rotation::undo_commit(MemberRun& m, bool withdraw, Call&& call) {
+    const auto read = [&]() -> Result<void> {
+        auto state = call("read-back", [&](Context& context) { return m.commit->read(context, *m.session, m.target); });
+        if (!state) return std::move(state).error();
+        m.state = std::move(*state);
+        return {};
+    };
+    if (auto r = read(); !r) return r;
+    const bool pending = m.state.pending && m.state.pending->comment == comment_;
+    if (pending || !progress_of(m).confirmed) {
+        auto r = call("revert", [&](Context& context) { return m.commit->revert(context, *m.session, comment_); });
+        if (!r) return r;
+    } else {
+        if (auto r = call("discard", [&](Context& context) { return m.commit->discard(context, *m.session); }); !r)
+            return r;
+        if (!withdraw) return {};
+        auto r = call("withdraw", [&](Context& context) {
+            return m.commit->withdraw(context, *m.session, m.target, next_ckn_, comment_ + " withdraw");
+        });
+        if (!r) return r;
+    }
+    if (auto r = read(); !r) return r;
+    const auto is_new = [&](const ConfiguredKey& key) { return key.ckn == next_ckn_; };
+    if (!m.state.pending && std::none_of(m.state.keys.begin(), m.state.keys.end(), is_new)) return {};
+    return Error{ErrorCode::conflict, Retry::safe,
+                 "device " + m.member->device + " still has the new key after the undo",
+                 "run again; the next run looks at what is there"};
+}
+
+void Rotation::fail(Error error) {
+    report_.error = error;
+    if (forward_only_) {
+        report_.result = LinkResult::degraded;
+        return;
+    }
+    crew_.caller().log(LogLevel::error, error.what, to_string(step_));
+    bool proven = true;
+    const bool any_confirmed =
+        std::any_of(progress_.begin(), progress_.end(), [](const Progress& progress) { return progress.confirmed; });
+    if (any_confirmed && !withdraw_ && !has_time_to_withdraw()) {
+        // Active, or about to be: taking it away now could leave a member alone. The next run repairs forward.
+        undo_commits(proven, /*withdraw=*/false);
+        report_.result = LinkResult::degraded;
+        retract_notices(proven);
+        return;
+    }
+    undo_commits(proven, any_confirmed);
+    retract_notices(proven);
+    leases_.release();
+    if (!written_) {
+        report_.result = LinkResult::failed;
+    } else if (proven) {
+        report_.result = LinkResult::reverted;
+        forget_intent();
+    } else {
+        report_.result = LinkResult::failed;
+        report_.error->hint +=
+            (report_.error->hint.empty() ? "" : "; ") +
+            std::string(
+                "the undo is not proven on every member: the devices take unconfirmed commits back by "
+                "themselves, and the next run looks again");
+    }
+}
+
+bool Rotation::has_time_to_withdraw() {
+    return pipeline_.commit.rollover == Rollover::key_chain && before_start();
+}
+
+void Rotation::undo_commits(bool& proven, bool withdraw) {
+    const bool anything = std::any_of(progress_.begin(), progress_.end(),
+                                      [](const Progress& progress) { return progress.staged || progress.committed; });
+    if (!anything) return;
+    crew_.caller().log(LogLevel::notice, "undoing what was done on the members", "undo");
+    if (!leases_.held()) {
+        auto leases = shared_.devices.take(crew_.device_names(), link_.name, lease_patience(), {});
+        if (!leases) {
+            proven = false;
+            return;
+        }
+        leases_ = std::move(*leases);
+    }
+    auto undone = crew_.each([&](MemberRun& m) -> Result<void> {
+        auto& progress = progress_of(m);
+        if (!progress.staged && !progress.committed) return {};
+        if (auto r = crew_.reconnect(m, Cancel::never); !r) return r;
+        // The stage's report tells what failed; the undo must not overwrite it.
+        Caller undo(shared_.observer, shared_.interruption, Place{link_.name, m.member->device, {}, {}}, nullptr);
+        const auto call = [&](const char* step, auto&& fn) {
+            CallSpec spec = busy_patient(step);
+            spec.cancel = Cancel::never;
+            return undo(spec, m.commit.name, fn);
+        };
+        if (progress.committed) {
+            if (auto r = undo_commit(m, withdraw, call); !r) return r;
+        } else {
+            if (auto r = call("discard", [&](Context& context) { return m.commit->discard(context, *m.session); }); !r)
+                return r;
+        }
+        for (auto& stage : m.report->stages) {
+            if (stage.kind == StageKind::commit && stage.result == StageResult::ok)
+                stage.result = StageResult::reverted;
+        }
+        progress = {progress.notice, false, false, false};
+        return {};
+    });
+    if (!undone) {
+        proven = false;
+        crew_.caller().log(LogLevel::error, "undo: " + undone.error().what, "undo");
+    }
+}
+
+void Rotation::retract_notices(bool& proven) {
+    auto retracted = crew_.each([&](MemberRun& m) -> Result<void> {
+        if (!progress_of(m).notice) return {};
+        if (auto r = crew_.reconnect(m, Cancel::never); !r) return r;
+        Caller undo(shared_.observer, shared_.interruption, Place{link_.name, m.member->device, {}, {}}, nullptr);
+        CallSpec spec = crew_.spec(StageKind::key_id_transport, "retract", Cancel::never);
+        spec.wait_out = ErrorCode::busy;
+        spec.patience = spec.timeout;
+        auto r = undo(spec, m.transport.name,
+                      [&](Context& context) { return m.transport->retract(context, end_of(m), link_.name); });
+        if (!r) return r;
+        progress_of(m).notice = false;
+        for (auto& stage : m.report->stages) {
+            if (stage.kind == StageKind::key_id_transport && stage.result == StageResult::ok) {
+                stage.result = StageResult::reverted;
+            }
+        }
+        return {};
+    });
+    if (!retracted) {
+        proven = false;
+        crew_.caller().log(LogLevel::error, "undo: " + retracted.error().what, "undo");
+    }
+}
+
+void Rotation::forget_intent() {
+    if (record_.pending_ckn.empty()) return;
+    record_.pending_key_id.clear();
+    record_.pending_ckn.clear();
+    record_.pending_comment.clear();
+    if (memory_) {
+        Caller undo(shared_.observer, shared_.interruption, Place{link_.name, {}, {}, {}}, nullptr);
+        if (auto r = memory_.save(undo, crew_.spec(StageKind::persist, "save", Cancel::never), record_); !r) {
+            crew_.caller().log(LogLevel::warning, r.error().what, "undo");
+        }
+    }
+}
+
+}  // namespace qkd::engine

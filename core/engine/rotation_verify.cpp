@@ -1,0 +1,175 @@
+// Rotation: MKA live on the new key everywhere, and remembering it.
+#include <algorithm>
+#include <array>
+
+#include "engine/rotation_steps.hpp"
+
+namespace qkd::engine {
+namespace {
+
+using namespace std::chrono_literals;
+/// IEEE 802.1X-2020 table 9-3: MKA Life Time, after which a participant without live peers is gone.
+constexpr auto mka_life_time = 6s;
+/// From the start-time (or the commit) to MKA live on the new key. Devices were seen to need 2 s to 6 s.
+constexpr auto mka_grace = 60s;
+constexpr milliseconds shortest_poll{20};
+constexpr milliseconds longest_poll{5000};
+
+}  // namespace
+
+Result<void> Rotation::verify() {
+    if (pipeline_.commit.rollover == Rollover::pre_shared_key) {
+        report_.result = LinkResult::rotated;  // live before the confirm
+        return {};
+    }
+    if (pipeline_.commit.verify == Verify::next_run) {
+        report_.result = LinkResult::pending;
+        return {};
+    }
+    auto live = wait_until_live(Cancel::allowed);
+    if (!live && live.error().code == ErrorCode::cancelled) {
+        withdraw_ = !resumed_ && before_start();
+        if (withdraw_) return live;
+        // Too late to go back, or not ours to take away: finish.
+        live = wait_until_live(Cancel::never);
+        if (live) clear_interruption();
+    }
+    if (!live) {
+        forward_only_ = true;
+        return live;
+    }
+    report_.result = LinkResult::rotated;
+    return {};
+}
+
+bool Rotation::before_start() {
+    if (!start_) return false;
+    if (auto r = crew_.connect(Cancel::never); !r) return false;
+    if (auto r = crew_.read_clocks(Cancel::never); !r) return false;
+    return latest_clock() + pipeline_.commit.assumed_commit < *start_;
+}
+
+UtcMillis Rotation::latest_clock() {
+    UtcMillis latest{};
+    for (const auto& m : crew_.members()) latest = std::max(latest, m.clock.now + m.clock.resolution);
+    return latest;
+}
+
+UtcMillis Rotation::earliest_clock() {
+    UtcMillis earliest = UtcMillis::max();
+    for (const auto& m : crew_.members()) earliest = std::min(earliest, m.clock.now);
+    return earliest;
+}
+
+Result<void> Rotation::wait_until_live(Cancel cancel) {
+    const UtcMillis begin =
+        start_ ? UtcMillis(*start_) : *std::max_element(commit_clocks_.begin(), commit_clocks_.end());
+    UtcMillis give_up = begin + mka_grace + pipeline_.commit.max_clock_skew;
+    if (!start_) {  // before the confirm: the device's timer bounds the wait
+        give_up = std::min(give_up, *std::min_element(commit_clocks_.begin(), commit_clocks_.end()) +
+                                        pipeline_.commit.confirm - 2 * confirm_margin);
+    }
+    UtcMillis live_since{};
+    bool live = false;
+    std::optional<std::pair<Steady::time_point, UtcMillis>> last;
+    for (;;) {
+        if (auto r = crew_.connect(cancel); !r) return r;
+        if (auto r = crew_.read_clocks(cancel); !r) return r;
+        const UtcMillis now = earliest_clock();
+        milliseconds wait = milliseconds{1000};
+        if (now >= begin) {
+            if (auto r = crew_.read_mka(cancel); !r) return r;
+            const std::string lacking = not_live();
+            if (lacking.empty()) {
+                if (!live) live_since = now;
+                live = true;
+                if (now >= live_since + mka_life_time) return {};
+            } else {
+                live = false;
+                if (now > give_up) {
+                    return Error{ErrorCode::conflict, Retry::safe,
+                                 "link " + link_.name + " is not secured on the new key: " + lacking,
+                                 "look at `show security mka sessions` on both ends and at the fibre between them"};
+                }
+            }
+        } else {
+            wait = std::chrono::duration_cast<milliseconds>((begin - now) / 2);
+        }
+        // How fast device time passes is measured, never assumed; the first look is soon followed by a second.
+        const auto here = Steady::now();
+        if (!last) {
+            wait = shortest_poll;
+        } else if (now > last->second) {
+            const double rate = std::chrono::duration<double>(now - last->second).count() /
+                                std::max(1e-3, std::chrono::duration<double>(here - last->first).count());
+            wait = milliseconds(static_cast<std::int64_t>(static_cast<double>(wait.count()) / std::max(rate, 1.0)));
+        }
+        last = {here, now};
+        wait = std::clamp(wait, shortest_poll, longest_poll);
+        const std::stop_token stop = cancel == Cancel::allowed ? shared_.interruption.token() : std::stop_token{};
+        if (!shared_.pause(wait, stop)) {
+            return Error{ErrorCode::cancelled, Retry::safe, "interrupted while waiting for the new key to become live",
+                         "run again when ready"};
+        }
+    }
+}
+
+std::string Rotation::not_live() {
+    std::string list;
+    for (const auto& m : crew_.members()) {
+        for (const auto& name : m.required) {
+            const auto found = std::find_if(m.state.mka.begin(), m.state.mka.end(),
+                                            [&](const InterfaceMka& interface) { return interface.name == name; });
+            const bool live =
+                found != m.state.mka.end() && found->state == MkaState::secured && found->ckn == next_ckn_;
+            if (live) continue;
+            if (!list.empty()) list += ", ";
+            list += m.member->device + " " + name + " is " +
+                    (found == m.state.mka.end() ? std::string("not shown") : std::string(to_string(found->state)));
+            if (found != m.state.mka.end() && found->state == MkaState::secured) list += " on another key";
+        }
+    }
+    return list;
+}
+
+Result<void> Rotation::persist() {
+    if (record_.ckn != next_ckn_) {
+        record_.previous_key_id = record_.key_id;
+        record_.key_id = key_id_;
+        record_.ckn = next_ckn_;
+    }
+    record_.rollover = to_string(pipeline_.commit.rollover);
+    record_.start = start_;
+    record_.saved = std::chrono::floor<std::chrono::seconds>(latest_clock());
+    record_.pending_key_id.clear();
+    record_.pending_ckn.clear();
+    record_.pending_comment.clear();
+    if (auto saved = save_record(Cancel::never); !saved) {
+        // The link is on its new key all the same; what is lost is the memory of its name.
+        forward_only_ = true;
+        return saved;
+    }
+    const std::array<Attr, 2> attributes{Attr{"key_id", std::string_view(key_id_)},
+                                         Attr{"ckn", std::string_view(next_ckn_)}};
+    crew_.caller().event("rotation.done", attributes, "persist");
+    return {};
+}
+
+Result<void> Rotation::save_record(Cancel cancel) {
+    if (!memory_) return {};
+    record_.link = link_.name;
+    auto saved = memory_.save(crew_.initiator().caller, crew_.spec(StageKind::persist, "save", cancel), record_);
+    for (auto& m : crew_.members()) copy_stage(StageKind::persist, *crew_.initiator().report, *m.report);
+    return saved;
+}
+
+void Rotation::copy_stage(StageKind kind, const MemberReport& from, MemberReport& to) {
+    if (&from == &to) return;
+    for (const auto& source : from.stages) {
+        for (auto& target : to.stages) {
+            if (source.kind == kind && target.kind == kind) target = source;
+        }
+    }
+}
+
+}  // namespace qkd::engine
