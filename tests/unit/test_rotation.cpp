@@ -181,6 +181,7 @@ TEST_P(Rotations, an_interruption_at_any_call_goes_back_or_finishes) {
         const auto report = rotate(GetParam(), stop.get_token());
         world.on_call = nullptr;
         EXPECT_FALSE(world.apart);
+        if (!stop.stop_requested()) continue;  // this run was over before: how often it looks at a clock varies
         EXPECT_EQ(exit_result_, engine::RunResult::interrupted);
         for (const auto& [name, left] : world.devices) {
             EXPECT_TRUE(left.pending.empty()) << name;
