@@ -1,0 +1,77 @@
+// Feeds the reader of KME answers with rubbish. With libFuzzer: -fsanitize=fuzzer -DQKD_LIBFUZZER. Without it, main
+// tries the files it is given, or a fixed number of mutations of good answers, the same ones every time.
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <random>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "answers.hpp"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    const qkd::SecretBytes body(std::span(data, size));
+    const auto fail = [](const char* what) {
+        std::fprintf(stderr, "fuzz_etsi014: %s\n", what);
+        std::abort();
+    };
+    static const std::vector<std::string> ids{"bc490419-7d60-487f-adc1-4ddcc177c139"};
+    for (const std::size_t count : {std::size_t{1}, std::size_t{2}}) {
+        if (const auto keys = qkd::etsi014::read_container(body, count, 256)) {
+            if (keys->size() != count) fail("another number of keys than asked for");
+            for (const auto& key : *keys) {
+                if (key.bytes.size() != 32 || key.id.empty()) fail("a key of another size, or without key_ID");
+            }
+        }
+    }
+    if (const auto keys = qkd::etsi014::read_container(body, 1, 256, ids)) {
+        if (keys->size() != 1 || keys->front().id != ids.front()) fail("another key than asked for");
+    }
+    (void)qkd::etsi014::read_status(body);
+    const std::string text = qkd::etsi014::refusal_text(body, "application/json");
+    if (text.size() > 300) fail("a long refusal");
+    for (const char c : text) {
+        if (c < ' ' || c > '~') fail("a refusal with a control character");
+    }
+    return 0;
+}
+
+#ifndef QKD_LIBFUZZER
+int main(int argc, char** argv) {
+    const auto try_text = [](const std::string& text) {
+        LLVMFuzzerTestOneInput(reinterpret_cast<const std::uint8_t*>(text.data()), text.size());
+    };
+    for (int i = 1; i < argc; ++i) {
+        std::ifstream in(argv[i], std::ios::binary);
+        try_text(std::string(std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()));
+    }
+    if (argc > 1) return 0;
+
+    const std::vector<std::string> seeds{
+        R"({"keys":[{"key_ID":"bc490419-7d60-487f-adc1-4ddcc177c139","key":"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="}]})",
+        R"({"Keys":[{"key_ID":"a","key":"////////////////////////////////////////////"},{"key_ID":"b","key":""}],"x":[{}]})",
+        R"({"source_KME_ID":"A","stored_key_count":1e999,"max_key_size":18446744073709551616,"max_SAE_ID_count":-0})",
+        R"({"message":"\ud83d\ude00\u0000","details":[{"a":null},["b"]],"title":true})"};
+    constexpr std::string_view tokens[] = {"{",  "}",    "[",    "]",       "\"", ":",  ",",
+                                           "\\", "null", "\xff", "\\u0000", "=",  "1e9"};
+    std::mt19937 random(1);  // NOLINT(cert-msc51-cpp): the same run every time
+    for (int i = 0; i < 20000; ++i) {
+        std::string text = seeds[random() % seeds.size()];
+        for (auto edits = random() % 6 + 1; edits != 0 && !text.empty(); --edits) {
+            const std::size_t at = random() % text.size();
+            switch (random() % 4) {
+                case 0: text[at] = static_cast<char>(random()); break;
+                case 1: text.erase(at, random() % 20); break;
+                case 2: text.insert(at, tokens[random() % std::size(tokens)]); break;
+                default: text.insert(at, text.substr(random() % text.size(), random() % 60)); break;
+            }
+        }
+        try_text(text);
+    }
+    return 0;
+}
+#endif
