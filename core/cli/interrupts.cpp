@@ -1,0 +1,55 @@
+// The thread that reads signals.
+#include "cli/interrupts.hpp"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdint>
+#include <system_error>
+
+namespace qkd::cli {
+
+Interrupts::Interrupts() {
+    sigemptyset(&signals_);
+    for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
+        struct sigaction action {};
+        ::sigaction(number, nullptr, &action);
+        const bool ignored = action.sa_handler == SIG_IGN;
+        if (ignored && number == SIGHUP) continue;
+        // A shell starts background jobs with SIGINT ignored, and an ignored signal never reaches a signalfd.
+        if (ignored) std::signal(number, SIG_DFL);
+        sigaddset(&signals_, number);
+    }
+    ::pthread_sigmask(SIG_BLOCK, &signals_, &before_);
+    signal_fd_ = ::signalfd(-1, &signals_, SFD_CLOEXEC | SFD_NONBLOCK);
+    end_fd_ = ::eventfd(0, EFD_CLOEXEC);
+    if (signal_fd_ < 0 || end_fd_ < 0) throw std::system_error(errno, std::generic_category(), "signalfd");
+}
+
+Interrupts::~Interrupts() {
+    const std::uint64_t one = 1;
+    [[maybe_unused]] const auto written = ::write(end_fd_, &one, sizeof one);
+    if (thread_.joinable()) thread_.join();
+    ::close(signal_fd_);
+    ::close(end_fd_);
+    ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+}
+
+void Interrupts::listen(std::function<void(bool)> told) {
+    thread_ = std::thread([this, told = std::move(told)] { work(told); });
+}
+
+void Interrupts::work(const std::function<void(bool)>& told) {
+    for (;;) {
+        pollfd ready[] = {{signal_fd_, POLLIN, 0}, {end_fd_, POLLIN, 0}};
+        if (::poll(ready, 2, -1) < 0 && errno != EINTR) return;
+        signalfd_siginfo info{};
+        while (::read(signal_fd_, &info, sizeof info) == sizeof info) told(source_.request_stop());
+        if ((ready[1].revents & POLLIN) != 0) return;
+    }
+}
+
+}  // namespace qkd::cli

@@ -1,0 +1,36 @@
+// Turns SIGINT, SIGTERM and SIGHUP into a request to end in good order.
+#pragma once
+
+#include <csignal>
+#include <functional>
+#include <stop_token>
+#include <thread>
+
+namespace qkd::cli {
+
+/// As long as it lives these signals do not end the process; the first one requests a stop, later ones change nothing
+/// (an undo must not be skipped), each one is told. Construct it before any other thread exists: threads inherit the
+/// blocked signals. SIGHUP stays ignored when it was (nohup).
+class Interrupts {
+  public:
+    Interrupts();
+    ~Interrupts();
+    Interrupts(const Interrupts&) = delete;
+    Interrupts& operator=(const Interrupts&) = delete;
+
+    /// `told(first)` is called on a thread of its own for every signal.
+    void listen(std::function<void(bool first)> told);
+    [[nodiscard]] std::stop_token stop() const noexcept { return source_.get_token(); }
+
+  private:
+    void work(const std::function<void(bool)>& told);
+
+    std::stop_source source_;
+    sigset_t signals_{};
+    sigset_t before_{};
+    int signal_fd_ = -1;
+    int end_fd_ = -1;
+    std::thread thread_;
+};
+
+}  // namespace qkd::cli

@@ -1,0 +1,61 @@
+// qkd-macsec plan: the exact configuration changes a run would make, secrets masked.
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "cli/commands.hpp"
+#include "cli/console.hpp"
+#include "cli/session.hpp"
+#include "cli/tables.hpp"
+
+namespace qkd::cli {
+
+int run_plan(const Arguments& arguments) {
+    auto work = prepare(arguments);
+    if (!work) {
+        complain(work.error());
+        return exit_usage;
+    }
+    auto session = Session::open(arguments, Session::Kind::reads);
+    if (!session) {
+        complain(session.error());
+        return exit_usage;
+    }
+    const auto plans =
+        engine::plan(work->pipeline, *work->host, work->options, (*session)->observer(), (*session)->stop());
+    const bool interrupted = (*session)->stop().stop_requested();
+    const auto finished = (*session)->finish();
+    session->reset();
+    answer(plan_summary(plans, colour_wanted(arguments, STDOUT_FILENO)));
+    if (interrupted) return exit_interrupted;
+    if (std::any_of(plans.begin(), plans.end(), [](const auto& plan) { return plan.error.has_value(); })) {
+        return exit_failed;
+    }
+    if (finished) return exit_ok;
+    complain(finished.error());
+    return exit_internal;
+}
+
+Command plan_command() {
+    return {"plan",
+            "show what a run would change on every device",
+            {"plan PIPELINE [--link NAME]... [--device NAME]... [-t N] [-v...] [--trace]",
+             "     [--log-format text|json] [--profile FILE]"},
+            "Connects to the members, reads their configuration and prints per device the difference that a run would "
+            "make, secrets masked. Keys that do not exist yet stand as placeholders. Nothing is minted, locked, loaded "
+            "or committed.",
+            selection_options() + observation_options(),
+            1,
+            1,
+            "the PIPELINE file is missing",
+            "  0    all members were planned\n"
+            "  1    some members could not be read\n"
+            "  2    usage, configuration or plugin refusal; nothing was connected to\n"
+            "  3    internal error\n"
+            "  130  interrupted",
+            "  qkd-macsec plan ring.toml\n"
+            "  qkd-macsec plan ring.toml --device mx304-11",
+            run_plan};
+}
+
+}  // namespace qkd::cli
