@@ -72,11 +72,18 @@ std::optional<seconds> take_civil(std::string_view& text, char separator) {
 
 }  // namespace
 
-DeviceZone::DeviceZone(std::string name, minutes offset, UtcSeconds now)
-    : name_(name.empty() ? "UTC" : std::move(name)), offset_(offset) {
+DeviceZone::DeviceZone(const std::string& name, minutes offset, UtcSeconds now)
+    : name_(name.empty() ? "UTC" : name), offset_(offset) {
     const auto rules = rules_at(name_, now);
     // A device with rules of its own, or with a zone like "GMT+2" that means the opposite elsewhere: believe its clock.
     rules_known_ = rules && std::chrono::duration_cast<minutes>(rules->offset) == offset_;
+    if (rules_known_ || !name.empty()) return;
+    // Nothing configured and not UTC: only the offset is known.
+    const auto minutes_east = std::chrono::abs(offset_).count();
+    std::array<char, 16> text{};
+    std::snprintf(text.data(), text.size(), "UTC%c%02d:%02d", offset_.count() < 0 ? '-' : '+',
+                  static_cast<int>(minutes_east / 60), static_cast<int>(minutes_east % 60));
+    name_ = text.data();
 }
 
 minutes DeviceZone::offset_at(UtcSeconds instant) const {

@@ -16,7 +16,7 @@ class DeviceZone {
   public:
     DeviceZone() = default;
     /// `name` as configured ("Europe/Berlin", "GMT+2"; empty = UTC); `offset` as measured at `now`.
-    DeviceZone(std::string name, std::chrono::minutes offset, UtcSeconds now);
+    DeviceZone(const std::string& name, std::chrono::minutes offset, UtcSeconds now);
 
     [[nodiscard]] const std::string& name() const noexcept { return name_; }
     [[nodiscard]] std::chrono::minutes offset_at(UtcSeconds instant) const;

@@ -74,6 +74,12 @@ Result<std::optional<SecretBytes>> FrameReader::next_chunked() {
             continue;
         }
         const auto rest = bytes.subspan(at);
+        // Junos ends its hello with a line end after the delimiter: between messages white space is no fault.
+        if (message_.empty() && is_space(rest[0]) && (rest.size() == 1 || rest[1] != '#')) {
+            if (rest.size() == 1) break;
+            ++at;
+            continue;
+        }
         const auto line = rest.subspan(1, std::min(rest.size() - 1, longest_chunk_header));
         const auto end = std::find(line.begin(), line.end(), static_cast<std::uint8_t>('\n'));
         if (rest[0] != '\n' || (rest.size() > 1 && rest[1] != '#')) return framing_error("no chunk where one must begin");
