@@ -41,16 +41,11 @@ bool is_reserved(Scope scope, std::string_view key) {
 
 StageKind stage_of(Scope scope) {
     switch (scope) {
-        case Scope::device:
-            return StageKind::connect;
-        case Scope::kme:
-            return StageKind::key_source;
-        case Scope::key_ids:
-            return StageKind::key_id_transport;
-        case Scope::certs:
-            return StageKind::certs;
-        case Scope::persist:
-            return StageKind::persist;
+        case Scope::device: return StageKind::connect;
+        case Scope::kme: return StageKind::key_source;
+        case Scope::key_ids: return StageKind::key_id_transport;
+        case Scope::certs: return StageKind::certs;
+        case Scope::persist: return StageKind::persist;
     }
     return StageKind::connect;
 }
@@ -59,17 +54,12 @@ StageKind stage_of(Scope scope) {
 std::string check_allowed(const Field& field) {
     if (field.allowed == nullptr) return field.type == FieldType::one_of ? "has no words to choose from" : "";
     switch (field.type) {
-        case FieldType::integer:
-            return parse_integer_range(field.allowed) ? "" : "has an unreadable range";
-        case FieldType::duration:
-            return parse_duration_range(field.allowed) ? "" : "has an unreadable range";
+        case FieldType::integer: return parse_integer_range(field.allowed) ? "" : "has an unreadable range";
+        case FieldType::duration: return parse_duration_range(field.allowed) ? "" : "has an unreadable range";
         case FieldType::one_of:
-        case FieldType::url:
-            return split(field.allowed, '|').empty() ? "has no words to choose from" : "";
-        case FieldType::path:
-            return std::string_view(field.allowed) == "new" ? "" : "has an unknown word for allowed";
-        default:
-            return "";
+        case FieldType::url: return split(field.allowed, '|').empty() ? "has no words to choose from" : "";
+        case FieldType::path: return std::string_view(field.allowed) == "new" ? "" : "has an unknown word for allowed";
+        default: return "";
     }
 }
 
@@ -88,20 +78,17 @@ bool default_fits(const Field& field) {
             const auto range = parse_duration_range(field.allowed);
             return range && duration->count() >= range->min && duration->count() <= range->max;
         }
-        case FieldType::boolean:
-            return text == "true" || text == "false";
+        case FieldType::boolean: return text == "true" || text == "false";
         case FieldType::one_of: {
             for (const auto& word : split(field.allowed, '|')) {
                 if (text == word) return true;
             }
             return false;
         }
-        case FieldType::url:
-            return check_url(text, split(field.allowed == nullptr ? "" : field.allowed, '|')).empty();
+        case FieldType::url: return check_url(text, split(field.allowed == nullptr ? "" : field.allowed, '|')).empty();
         case FieldType::string_list:
             return text == "[]";  // anything longer belongs into the file, where it can be seen
-        default:
-            return true;
+        default: return true;
     }
 }
 
