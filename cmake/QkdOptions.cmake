@@ -11,7 +11,7 @@ target_compile_options(qkd-options INTERFACE
   -fstack-protector-strong)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   # GCC 12 sees an overlap in every optimised "text" + std::string (its bug 105651, mended in 13).
-  target_compile_options(qkd-options INTERFACE -Wno-restrict)
+  target_compile_options(qkd-options INTERFACE -Wno-restrict -Wno-stringop-overflow)
 endif()
 if(QKD_WERROR)
   target_compile_options(qkd-options INTERFACE -Werror)
