@@ -122,6 +122,11 @@ class HttpsClient::Impl {
   private:
     Result<void> prepare();
     [[nodiscard]] Error failure(CURLcode code, const std::string& url, const Transfer& transfer, bool sent) const;
+    [[nodiscard]] long new_connections() const {
+        long count = 0;
+        curl_easy_getinfo(easy_, CURLINFO_NUM_CONNECTS, &count);
+        return count;
+    }
     static Error ended(const Context& context, const std::string& url, bool sent);
 
     HttpsSettings settings_;
@@ -249,15 +254,13 @@ Result<HttpResponse> HttpsClient::Impl::send(Context& context, const HttpRequest
 
     HttpResponse response;
     long status = 0;
-    long new_connections = 0;
     char* type = nullptr;
     curl_off_t retry_after = 0;
     curl_easy_getinfo(easy_, CURLINFO_RESPONSE_CODE, &status);
-    curl_easy_getinfo(easy_, CURLINFO_NUM_CONNECTS, &new_connections);
     curl_easy_getinfo(easy_, CURLINFO_CONTENT_TYPE, &type);
     curl_easy_getinfo(easy_, CURLINFO_RETRY_AFTER, &retry_after);
     response.status = static_cast<int>(status);
-    response.reused = new_connections == 0;
+    response.reused = new_connections() == 0;
     if (type != nullptr) response.content_type = type;
     response.retry_after = std::chrono::seconds{std::clamp<curl_off_t>(retry_after, 0, longest_retry_after_s)};
     response.body = std::move(transfer.body);
@@ -325,7 +328,7 @@ Error HttpsClient::Impl::failure(CURLcode code, const std::string& url, const Tr
             break;
         case CURLE_SEND_ERROR:
             // Reset before anything could be sent: the refusal was on its way, but the reset overtook it.
-            if (!sent) {
+            if (!sent && new_connections() > 0) {
                 return {ErrorCode::auth, Retry::safe, url + ": the server ended the connection after the TLS handshake",
                         "it probably refuses our client certificate: does it know its CA?"};
             }

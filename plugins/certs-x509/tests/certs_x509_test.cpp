@@ -1,0 +1,382 @@
+// certs-x509: what it makes is right, what is good it leaves alone, what is not it renews or refuses.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <memory>
+#include <thread>
+
+#include "qkd/sdk/certs.hpp"
+#include "support/fake_network.hpp"
+#include "support/plugin_object.hpp"
+#include "support/temp_dir.hpp"
+#include "support/test_context.hpp"
+#include "x509.hpp"
+
+extern "C" const qkd::PluginDescriptor qkd_plugin_v1;
+
+using namespace std::chrono_literals;
+using qkd::Change;
+using qkd::ErrorCode;
+using qkd::SecretBytes;
+using qkd::certs::KeyType;
+using qkd::certs::Pair;
+using qkd::certs::Wish;
+using qkd::support::read_file;
+using qkd::support::TestContext;
+using qkd::support::Values;
+using qkd::support::write_file;
+namespace fs = std::filesystem;
+
+namespace {
+
+using Certs = qkd::support::PluginObject<qkd::CertStage>;
+using CertPtr = std::unique_ptr<X509, decltype(&X509_free)>;
+
+CertPtr parse(const std::string& pem) {
+    BIO* in = BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size()));
+    CertPtr cert(PEM_read_bio_X509(in, nullptr, nullptr, nullptr), &X509_free);
+    BIO_free(in);
+    return cert;
+}
+
+unsigned mode_of(const fs::path& file) {
+    struct stat status {};
+    return ::stat(file.c_str(), &status) == 0 ? status.st_mode & 07777U : 0;
+}
+
+class X509Certs : public testing::Test {
+  protected:
+    Certs certs(Values values = {}) {
+        values.insert({"directory", folder_});
+        return {qkd_plugin_v1, qkd::StageKind::certs, values};
+    }
+    Change must(Certs& stage, const std::string& sae = "mx1") {
+        auto done = stage->ensure(context_, {sae, "r1"}, *session_);
+        EXPECT_TRUE(done) << done.error().what;
+        return done ? *done : Change::unchanged;
+    }
+    std::string planned(Certs& stage, const std::string& sae = "mx1") {
+        auto text = stage->plan(context_, {sae, "r1"}, *session_);
+        EXPECT_TRUE(text) << text.error().what;
+        return text ? *text : "";
+    }
+    void put(const Pair& pair, const std::string& name) {
+        write_file(folder_ / (name + ".crt"), pair.cert);
+        write_file(folder_ / (name + ".key"), pair.key.reveal_text());
+        fs::permissions(folder_ / (name + ".key"), fs::perms::owner_read | fs::perms::owner_write);
+    }
+    Pair ca(int days = 1000, const std::string& name = "some CA") {
+        auto made = qkd::certs::make_ca(context_, {name, days, KeyType::ec_p256});
+        EXPECT_TRUE(made) << made.error().what;
+        return std::move(made).value();
+    }
+    Pair client(const Pair& authority, const std::string& name = "mx1", int days = 100) {
+        auto made = qkd::certs::issue(context_, authority, {name, days, KeyType::ec_p256});
+        EXPECT_TRUE(made) << made.error().what;
+        return std::move(made).value();
+    }
+    std::map<std::string, std::string> files() { return qkd::support::files_below(folder_); }
+
+    qkd::support::TempDir dir_;
+    fs::path folder_ = dir_.path() / "pki" / "certs";
+    qkd::support::FakeNetwork network_;
+    std::unique_ptr<qkd::DeviceSession> session_ = network_.session("r1");
+    TestContext context_;
+};
+
+TEST_F(X509Certs, MakesACaAndAClientCertificateThatVerify) {
+    auto stage = certs();
+    EXPECT_EQ(must(stage), Change::changed);
+    const auto root = parse(read_file(folder_ / "root.crt"));
+    const auto own = parse(read_file(folder_ / "mx1.crt"));
+    ASSERT_TRUE(root && own);
+
+    EXPECT_EQ(X509_check_ca(root.get()), 1);
+    EXPECT_EQ(X509_get_key_usage(root.get()), static_cast<unsigned>(KU_KEY_CERT_SIGN | KU_CRL_SIGN));
+    int critical = 0;
+    BASIC_CONSTRAINTS_free(
+        static_cast<BASIC_CONSTRAINTS*>(X509_get_ext_d2i(root.get(), NID_basic_constraints, &critical, nullptr)));
+    EXPECT_EQ(critical, 1);
+    EXPECT_NE(X509_get0_subject_key_id(root.get()), nullptr);
+
+    X509_STORE* store = X509_STORE_new();
+    X509_STORE_add_cert(store, root.get());
+    X509_STORE_CTX* verification = X509_STORE_CTX_new();
+    X509_STORE_CTX_init(verification, store, own.get(), nullptr);
+    X509_STORE_CTX_set_purpose(verification, X509_PURPOSE_SSL_CLIENT);
+    EXPECT_EQ(X509_verify_cert(verification), 1)
+        << X509_verify_cert_error_string(X509_STORE_CTX_get_error(verification));
+    X509_STORE_CTX_free(verification);
+    X509_STORE_free(store);
+
+    EXPECT_EQ(X509_check_host(own.get(), "mx1", 0, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, nullptr), 1);
+    EXPECT_EQ(X509_get_key_usage(own.get()), static_cast<unsigned>(KU_DIGITAL_SIGNATURE));
+    EXPECT_EQ(X509_get_extended_key_usage(own.get()), static_cast<unsigned>(XKU_SSL_CLIENT));
+    EXPECT_EQ(ASN1_OCTET_STRING_cmp(X509_get0_authority_key_id(own.get()), X509_get0_subject_key_id(root.get())), 0);
+    EXPECT_EQ(X509_check_ca(own.get()), 0);
+    EXPECT_NE(ASN1_INTEGER_cmp(X509_get0_serialNumber(own.get()), X509_get0_serialNumber(root.get())), 0);
+
+    EXPECT_EQ(mode_of(folder_ / "root.key"), 0600U);
+    EXPECT_EQ(mode_of(folder_ / "mx1.key"), 0600U);
+    EXPECT_EQ(mode_of(folder_ / "mx1.crt"), 0644U);
+    EXPECT_EQ(files().size(), 4U) << "nothing is left lying about";
+}
+
+TEST_F(X509Certs, PutsCopiesOnTheDeviceAndLeavesGoodOnesAlone) {
+    auto stage = certs();
+    must(stage);
+    const auto& on_device = network_.device("r1").files;
+    ASSERT_EQ(on_device.size(), 3U);
+    for (const auto& [path, file] : on_device) {
+        EXPECT_EQ(file.content, read_file(folder_ / fs::path(path).filename())) << path;
+        EXPECT_EQ(file.mode, path.ends_with(".key") ? 0600U : 0644U) << path;
+    }
+    const auto local = files();
+    network_.clear_calls();
+    EXPECT_EQ(must(stage), Change::unchanged);
+    EXPECT_EQ(planned(stage), "");
+    EXPECT_EQ(network_.count("files.put"), 0U);
+    EXPECT_EQ(files(), local);
+
+    // One copy goes bad on the device: just that one is written again.
+    network_.device("r1").files.begin()->second.content = "rubbish";
+    EXPECT_NE(planned(stage).find("upload"), std::string::npos);
+    EXPECT_EQ(must(stage), Change::changed);
+    EXPECT_EQ(network_.count("files.put"), 1U);
+    EXPECT_EQ(files(), local);
+}
+
+TEST_F(X509Certs, AnUploadThatDoesNotReadBackIsAnError) {
+    auto stage = certs();
+    network_.intercept = [](qkd::Context&, const qkd::support::FakeCall& call) -> std::optional<qkd::Error> {
+        if (call.operation == "files.get") return qkd::Error{ErrorCode::not_found, qkd::Retry::never, "absent", ""};
+        return std::nullopt;
+    };
+    const auto done = stage->ensure(context_, {"mx1", "r1"}, *session_);
+    ASSERT_FALSE(done);
+    EXPECT_EQ(done.error().code, ErrorCode::conflict);
+}
+
+TEST_F(X509Certs, WithoutFilesOrUploadNothingGoesToTheDevice) {
+    auto no_upload = certs({{"upload", "false"}});
+    EXPECT_EQ(must(no_upload), Change::changed);
+    network_.device("r1").offers_files = false;
+    auto stage = certs();
+    EXPECT_EQ(must(stage), Change::unchanged);
+    EXPECT_EQ(planned(stage), "");
+    EXPECT_TRUE(network_.calls().empty());
+}
+
+TEST_F(X509Certs, UploadsIntoNestedDirectories) {
+    auto stage = certs({{"device_directory", "/var/tmp/qkd/pki/"}});
+    must(stage);
+    EXPECT_TRUE(network_.device("r1").files.contains("/var/tmp/qkd/pki/mx1.key"));
+}
+
+TEST_F(X509Certs, RenewsWhatIsNoGood) {
+    const Pair root = ca();
+    const Pair other = ca(1000, "another CA");
+    struct Row {
+        const char* name;
+        std::function<void()> spoil;
+        const char* why;
+    };
+    const Row rows[] = {
+        {"missing", [&] { fs::remove(folder_ / "mx1.crt"), fs::remove(folder_ / "mx1.key"); }, "no certificate yet"},
+        {"no key", [&] { fs::remove(folder_ / "mx1.key"); }, "no unencrypted PEM key"},
+        {"no certificate", [&] { fs::remove(folder_ / "mx1.crt"); }, "no PEM certificate"},
+        {"rubbish", [&] { write_file(folder_ / "mx1.crt", "rubbish"); }, "no PEM certificate"},
+        {"another key", [&] { write_file(folder_ / "mx1.key", client(root).key.reveal_text()); }, "belongs to another"},
+        {"another CA", [&] { put(client(other), "mx1"); }, "not signed by this CA"},
+        {"another SAE", [&] { put(client(root, "mx2"), "mx1"); }, "is for 'mx2'"},
+        {"soon over", [&] { put(client(root, "mx1", 9), "mx1"); }, "expires on 20"},
+        {"over", [&] { put(client(root, "mx1", -1), "mx1"); }, "expired on 20"},
+    };
+    auto stage = certs();
+    for (const Row& row : rows) {
+        fs::create_directories(folder_);
+        put(root, "root");
+        put(client(root), "mx1");
+        must(stage);
+        EXPECT_EQ(planned(stage), "") << row.name;
+        row.spoil();
+        const auto before = files();
+        EXPECT_NE(planned(stage).find(row.why), std::string::npos) << row.name << ": " << planned(stage);
+        EXPECT_EQ(files(), before) << row.name << ": plan only looks";
+        EXPECT_EQ(must(stage), Change::changed) << row.name;
+        EXPECT_EQ(read_file(folder_ / "root.crt"), root.cert) << row.name << ": the CA stays";
+        const auto judged = qkd::certs::judge(root.cert, read_file(folder_ / "mx1.crt"),
+                                              SecretBytes(read_file(folder_ / "mx1.key")), "mx1", 360);
+        EXPECT_EQ(judged.health, qkd::certs::Health::good) << row.name << ": " << judged.why;
+        EXPECT_EQ(mode_of(folder_ / "mx1.key"), 0600U) << row.name;
+        EXPECT_EQ(must(stage), Change::unchanged) << row.name;
+    }
+}
+
+TEST_F(X509Certs, AProvidedCaNeedsNoKeyAsLongAsTheCertificateIsGood) {
+    auto stage = certs({{"ca", "provided"}});
+    EXPECT_EQ(stage->ensure(context_, {"mx1", "r1"}, *session_).error().code, ErrorCode::config) << "no CA";
+    const Pair root = ca();
+    write_file(folder_ / "root.crt", root.cert);
+    const auto without = stage->ensure(context_, {"mx1", "r1"}, *session_);
+    ASSERT_FALSE(without) << "no certificate, and no key to make one";
+    EXPECT_EQ(without.error().code, ErrorCode::config);
+    put(client(root), "mx1");
+    (void)must(stage);
+    EXPECT_EQ(must(stage), Change::unchanged);
+    EXPECT_FALSE(fs::exists(folder_ / "root.key"));
+
+    put(client(root, "mx1", 5), "mx1");
+    (void)must(stage);
+    bool warned = false;
+    for (const auto& line : context_.lines()) warned = warned || line.find("root.key is not here") != std::string::npos;
+    EXPECT_TRUE(warned) << "a certificate that nobody can renew, but that still works, is no reason to stop";
+    put(client(root, "mx1", -1), "mx1");
+    EXPECT_FALSE(stage->ensure(context_, {"mx1", "r1"}, *session_));
+}
+
+TEST_F(X509Certs, ACaThatCannotBeUsedIsNeverReplacedByItself) {
+    fs::create_directories(folder_);
+    auto stage = certs();
+    const Pair root = ca();
+    const Pair other = ca();
+    struct Row {
+        const char* name;
+        std::string cert;
+        std::string_view key;
+    };
+    const Pair expired = ca(-1);
+    const Pair no_ca = client(root);
+    const Row rows[] = {{"rubbish", "rubbish", root.key.reveal_text()},
+                        {"another key", root.cert, other.key.reveal_text()},
+                        {"rubbish key", root.cert, "rubbish"},
+                        {"expired", expired.cert, expired.key.reveal_text()},
+                        {"no CA", no_ca.cert, no_ca.key.reveal_text()}};
+    for (const Row& row : rows) {
+        write_file(folder_ / "root.crt", row.cert);
+        write_file(folder_ / "root.key", row.key);
+        const auto before = files();
+        const auto done = stage->ensure(context_, {"mx1", "r1"}, *session_);
+        ASSERT_FALSE(done) << row.name;
+        EXPECT_EQ(done.error().code, ErrorCode::config) << row.name;
+        EXPECT_FALSE(stage->plan(context_, {"mx1", "r1"}, *session_)) << row.name;
+        EXPECT_FALSE(stage->probe(context_)) << row.name;
+        EXPECT_EQ(files(), before) << row.name;
+    }
+    fs::remove(folder_ / "root.crt");
+    EXPECT_FALSE(stage->ensure(context_, {"mx1", "r1"}, *session_)) << "a key without its certificate";
+}
+
+TEST_F(X509Certs, ACertificateDoesNotOutliveItsCaAndIsNotRenewedForNothing) {
+    fs::create_directories(folder_);
+    put(ca(5), "root");
+    auto stage = certs();
+    EXPECT_EQ(must(stage), Change::changed);
+    const auto root = parse(read_file(folder_ / "root.crt"));
+    const auto own = parse(read_file(folder_ / "mx1.crt"));
+    EXPECT_EQ(ASN1_TIME_compare(X509_get0_notAfter(own.get()), X509_get0_notAfter(root.get())), 0);
+    EXPECT_EQ(must(stage), Change::unchanged);
+}
+
+TEST_F(X509Certs, ClosesKeysThatAreOpenToOthers) {
+    auto stage = certs();
+    must(stage);
+    fs::permissions(folder_ / "mx1.key", fs::perms::group_read, fs::perm_options::add);
+    EXPECT_NE(planned(stage).find("close"), std::string::npos);
+    EXPECT_EQ(must(stage), Change::changed);
+    EXPECT_EQ(mode_of(folder_ / "mx1.key"), 0600U);
+}
+
+TEST_F(X509Certs, RefusesSaeIdsThatCannotBeFileNames) {
+    auto stage = certs();
+    for (const std::string& sae : {std::string(), std::string("../x"), std::string("a/b"), std::string(".hidden"),
+                                   std::string("root"), std::string("a,DNS:b"), std::string(65, 'a')}) {
+        const auto done = stage->ensure(context_, {sae, "r1"}, *session_);
+        ASSERT_FALSE(done) << sae;
+        EXPECT_EQ(done.error().code, ErrorCode::config);
+        EXPECT_FALSE(stage->plan(context_, {sae, "r1"}, *session_)) << sae;
+    }
+    EXPECT_FALSE(fs::exists(folder_));
+}
+
+TEST_F(X509Certs, ManyAtOnceShareOneCa) {
+    std::vector<std::thread> threads;
+    std::array<bool, 8> good{};
+    for (std::size_t i = 0; i < good.size(); ++i) {
+        threads.emplace_back([&, i] {
+            TestContext context;
+            const auto session = network_.session("r" + std::to_string(i));
+            const std::string sae = "sae-" + std::to_string(i / 2);  // two of each
+            good[i] = certs()->ensure(context, {sae, "r"}, *session).ok();
+        });
+    }
+    for (auto& thread : threads) thread.join();
+    for (const bool one : good) EXPECT_TRUE(one);
+    const std::string root = read_file(folder_ / "root.crt");
+    EXPECT_EQ(files().size(), 10U);
+    for (int i = 0; i < 4; ++i) {
+        const std::string sae = "sae-" + std::to_string(i);
+        const auto judged = qkd::certs::judge(root, read_file(folder_ / (sae + ".crt")),
+                                              SecretBytes(read_file(folder_ / (sae + ".key"))), sae, 10);
+        EXPECT_EQ(judged.health, qkd::certs::Health::good) << judged.why;
+    }
+}
+
+TEST_F(X509Certs, WaitsForTheLockUntilItsDeadlineOnly) {
+    fs::create_directories(folder_);
+    const int fd = ::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    ASSERT_EQ(::flock(fd, LOCK_EX), 0);
+    auto stage = certs();
+    TestContext brief(50ms);
+    const auto done = stage->ensure(brief, {"mx1", "r1"}, *session_);
+    EXPECT_LT(std::chrono::steady_clock::now() - brief.deadline(), 200ms);
+    ASSERT_FALSE(done);
+    EXPECT_EQ(done.error().code, ErrorCode::timeout);
+    ::close(fd);
+    EXPECT_EQ(must(stage), Change::changed);
+}
+
+TEST_F(X509Certs, MakesRsaKeysAndStopsMakingThemInTime) {
+    auto stage = certs({{"key_type", "rsa-2048"}});
+    EXPECT_EQ(must(stage), Change::changed);
+    const auto own = parse(read_file(folder_ / "mx1.crt"));
+    EXPECT_EQ(EVP_PKEY_get_bits(X509_get0_pubkey(own.get())), 2048);
+
+    TestContext over(0ms);
+    const auto made = qkd::certs::make_ca(over, {"CA", 10, KeyType::rsa_3072});
+    ASSERT_FALSE(made);
+    EXPECT_EQ(made.error().code, ErrorCode::timeout);
+}
+
+TEST_F(X509Certs, RefusesTimesThatContradictEachOther) {
+    EXPECT_THROW(certs({{"valid_days", "10"}, {"min_valid_days", "10"}}), std::runtime_error);
+    EXPECT_THROW(certs({{"ca_valid_days", "5"}, {"min_valid_days", "10"}}), std::runtime_error);
+    EXPECT_THROW(certs({{"ca_name", ""}}), std::runtime_error);
+    EXPECT_THROW(certs({{"device_directory", ""}}), std::runtime_error);
+}
+
+TEST_F(X509Certs, ProbeLooksAtFolderAndCa) {
+    EXPECT_TRUE(certs()->probe(context_)) << "can be made";
+    EXPECT_FALSE(certs({{"ca", "provided"}})->probe(context_));
+    write_file(dir_.path() / "file", "");
+    EXPECT_FALSE(certs({{"directory", (dir_.path() / "file" / "x").string()}})->probe(context_));
+    EXPECT_FALSE(fs::exists(folder_)) << "probe only looks";
+    auto stage = certs();
+    must(stage);
+    EXPECT_TRUE(certs({{"ca", "provided"}})->probe(context_));
+}
+
+TEST_F(X509Certs, NoLogLineHoldsAKey) {
+    auto stage = certs();
+    must(stage);
+    const std::string key = read_file(folder_ / "mx1.key");
+    const std::string inside = key.substr(key.find('\n') + 1, 40);
+    for (const auto& line : context_.lines()) EXPECT_EQ(line.find(inside), std::string::npos) << line;
+}
+
+}  // namespace

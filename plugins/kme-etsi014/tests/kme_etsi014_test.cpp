@@ -1,0 +1,375 @@
+// The plugin against scripted servers: what it sends, and what it makes of each way in which KMEs are known to differ.
+#include <curl/curl.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "kme_bench.hpp"
+#include "support/test_context.hpp"
+#include "tls_server.hpp"
+
+using namespace std::chrono_literals;
+using namespace qkd::etsi014::testing;
+using qkd::Error;
+using qkd::ErrorCode;
+using qkd::FetchRequest;
+using qkd::Key;
+using qkd::MintRequest;
+using qkd::Result;
+using qkd::Retry;
+using qkd::support::answer;
+using qkd::support::Reply;
+using qkd::support::SeenRequest;
+using qkd::support::TestContext;
+using qkd::support::TlsServer;
+
+namespace {
+
+const std::string id_a = "bc490419-7d60-487f-adc1-4ddcc177c139";
+const std::string id_b = "0A782FB5-3434-48fe-aa4d-14f41d46cf92";
+const std::string key_a = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+const std::string key_b = "ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
+const std::string entry_a = R"({"key_ID":")" + id_a + R"(","key":")" + key_a + R"("})";
+const std::string entry_b = R"({"key_ID":")" + id_b + R"(","key":")" + key_b + R"("})";
+const std::string one_key = R"({"keys":[)" + entry_a + "]}";
+const std::string two_keys = R"({"keys":[)" + entry_b + "," + entry_a + "]}";
+
+const MintRequest mint_one{"sae-b", {}, 1, 256};
+const FetchRequest fetch_one{"sae-b", {id_a}, 256};
+
+class Etsi014 : public testing::Test {
+  protected:
+    TlsServer serve(TlsServer::Handler handler) {
+        return {{.identity = bench_.kme, .client_ca = bench_.pki.ca()}, std::move(handler)};
+    }
+    TlsServer serve(const Reply& reply) {
+        return serve([reply](const SeenRequest&) { return reply; });
+    }
+
+    Bench bench_;
+    TestContext context_;
+};
+
+TEST_F(Etsi014, OneKeyGoesByGetWithNumberAndSize) {
+    auto server = serve(answer(200, one_key));
+    auto source = bench_.source(server.url() + "/");
+    const auto minted = source->mint(context_, {"CN=sae b/1", {}, 1, 256});
+    ASSERT_TRUE(minted) << minted.error().what;
+    ASSERT_EQ(minted->size(), 1U);
+    EXPECT_EQ(minted->front().id, id_a);
+    EXPECT_EQ(minted->front().bytes.reveal()[31], 0x1f);
+    const auto fetched = source->fetch(context_, fetch_one);
+    ASSERT_TRUE(fetched) << fetched.error().what;
+    EXPECT_TRUE(fetched->front().bytes.same_as(minted->front().bytes));
+    ASSERT_TRUE(source->status(context_, "sae-b"));
+    const auto seen = server.requests();
+    EXPECT_EQ(seen[0].method + seen[0].target, "GET/api/v1/keys/CN%3Dsae%20b%2F1/enc_keys?number=1&size=256");
+    EXPECT_EQ(seen[1].method + seen[1].target, "GET/api/v1/keys/sae-b/dec_keys?key_ID=" + id_a);
+    EXPECT_EQ(seen[2].method + seen[2].target, "GET/api/v1/keys/sae-b/status");
+    EXPECT_EQ(server.connections(), 1) << "the connection is kept";
+}
+
+TEST_F(Etsi014, MoreThanGetCanSayGoesByPost) {
+    auto server = serve(answer(200, two_keys));
+    auto source = bench_.source(server.url());
+    ASSERT_TRUE(source->mint(context_, {"sae-b", {"sae-c", "sae-\"d"}, 2, 256}));
+    const auto fetched = source->fetch(context_, {"sae-b", {id_a, id_b}, 256});
+    ASSERT_TRUE(fetched) << fetched.error().what;
+    EXPECT_EQ((*fetched)[0].id, id_a) << "the order asked for, not the server's";
+    EXPECT_EQ((*fetched)[0].bytes.reveal()[0], 0);
+    EXPECT_EQ((*fetched)[1].bytes.reveal()[0], 0x20);
+    const auto seen = server.requests();
+    EXPECT_EQ(seen[0].method + seen[0].target, "POST/api/v1/keys/sae-b/enc_keys");
+    EXPECT_EQ(nlohmann::json::parse(seen[0].body),
+              nlohmann::json::parse(R"({"number":2,"size":256,"additional_slave_SAE_IDs":["sae-c","sae-\"d"]})"));
+    EXPECT_NE(seen[0].head.find("Content-Type: application/json\r\n"), std::string::npos);
+    EXPECT_EQ(seen[1].method + seen[1].target, "POST/api/v1/keys/sae-b/dec_keys");
+    EXPECT_EQ(nlohmann::json::parse(seen[1].body),
+              nlohmann::json::parse(R"({"key_IDs":[{"key_ID":")" + id_a + R"("},{"key_ID":")" + id_b + R"("}]})"));
+}
+
+TEST_F(Etsi014, TheFormCanBeChosen) {
+    auto server = serve(answer(200, one_key));
+    auto post = bench_.source(server.url(), {{"request_form", "post"}});
+    ASSERT_TRUE(post->mint(context_, mint_one));
+    ASSERT_TRUE(post->fetch(context_, fetch_one));
+    for (const auto& seen : server.requests()) EXPECT_EQ(seen.method, "POST");
+    EXPECT_EQ(nlohmann::json::parse(server.requests()[0].body), nlohmann::json::parse(R"({"number":1,"size":256})"));
+
+    auto get = bench_.source(server.url(), {{"request_form", "get"}});
+    const auto impossible = get->fetch(context_, {"sae-b", {id_a, id_b}, 256});
+    ASSERT_FALSE(impossible);
+    EXPECT_EQ(impossible.error().code, ErrorCode::rejected);
+    EXPECT_FALSE(get->mint(context_, {"sae-b", {"sae-c"}, 1, 256}));
+    (void)get->mint(context_, {"sae-b", {}, 3, 256});
+    EXPECT_EQ(server.requests().size(), 3U) << "what GET cannot say is not sent";
+    EXPECT_EQ(server.requests()[2].target, "/api/v1/keys/sae-b/enc_keys?number=3&size=256");
+}
+
+TEST_F(Etsi014, NonsenseIsNotSent) {
+    auto server = serve(answer(200, one_key));
+    auto source = bench_.source(server.url());
+    EXPECT_FALSE(source->mint(context_, {"", {}, 1, 256}));
+    EXPECT_FALSE(source->mint(context_, {"sae-b", {}, 0, 256}));
+    EXPECT_FALSE(source->mint(context_, {"sae-b", {}, 1, 0}));
+    EXPECT_FALSE(source->mint(context_, {"sae-b", {}, 1, 7}));
+    EXPECT_FALSE(source->fetch(context_, {"sae-b", {}, 256}));
+    EXPECT_FALSE(source->fetch(context_, {"sae-b", {""}, 256}));
+    EXPECT_FALSE(source->fetch(context_, {"sae-b", {id_a, id_a}, 256}));
+    EXPECT_FALSE(source->fetch(context_, {"", {id_a}, 256}));
+    EXPECT_FALSE(source->status(context_, ""));
+    EXPECT_TRUE(server.requests().empty());
+}
+
+struct Refused {
+    const char* name;
+    Reply reply;
+    ErrorCode code;
+    Retry retry;
+    bool consumed;
+    const char* says;
+};
+
+const std::string html = "Content-Type: text/html\r\n";
+const std::string problem = R"({"message":"Something","details":[{"key_ID":"x"}]})";
+
+TEST_F(Etsi014, MintIsRefusedForNowOrForGood) {
+    const Refused rows[] = {
+        {"pool empty, as most say it", answer(400, R"({"message":"Not enough key material available"})"),
+         ErrorCode::exhausted, Retry::safe, false, "Not enough key material available"},
+        {"pool empty, as the standard comes nearest", answer(503, problem, "Retry-After: 30\r\n"), ErrorCode::exhausted,
+         Retry::safe, false, "Something"},
+        {"rate limit", answer(429, ""), ErrorCode::exhausted, Retry::safe, false, "429"},
+        {"not our SAE, without a body", answer(401, ""), ErrorCode::auth, Retry::never, false, "401"},
+        {"not our SAE", answer(403, problem), ErrorCode::auth, Retry::never, false, "Something"},
+        {"a proxy that wants a certificate",
+         answer(400, "<html><title>400 No required SSL certificate was sent</title></html>", html), ErrorCode::auth,
+         Retry::never, false, "HTML"},
+        {"peer unknown, or pool empty", answer(404, R"({"message":"Element not found"})"), ErrorCode::rejected,
+         Retry::safe, false, "Element not found"},
+        {"peer KME out of step", answer(409, problem), ErrorCode::rejected, Retry::safe, false, "Something"},
+        {"validation", answer(422, R"({"message":"Validation error","details":[{"loc":["query"]}]})"),
+         ErrorCode::protocol, Retry::never, false, "Validation error"},
+        {"method", answer(405, "", html), ErrorCode::protocol, Retry::never, false, "405"},
+        {"redirect", answer(307, "", "Location: https://127.0.0.1:1/\r\n"), ErrorCode::protocol, Retry::never, false,
+         "307"},
+        {"created", answer(201, one_key), ErrorCode::protocol, Retry::never, false, "201"},
+        {"crash", answer(500, "Internal Server Error", "Content-Type: text/plain\r\n"), ErrorCode::unreachable,
+         Retry::safe, true, "Internal Server Error"},
+        {"peer KME gone", answer(504, problem), ErrorCode::unreachable, Retry::safe, true, "504"},
+        {"other errors", answer(400, R"({"title":"Bad","description":"why"})"), ErrorCode::exhausted, Retry::safe,
+         false, "Bad; why"},
+        {"no key", answer(200, R"({"keys":null})"), ErrorCode::exhausted, Retry::safe, false, "without any key"},
+        {"a wrong size", answer(200, R"({"keys":[{"key_ID":"a","key":"AAECAw=="}]})"), ErrorCode::protocol,
+         Retry::never, true, "32 bits instead of 256"},
+        {"too many", answer(200, two_keys), ErrorCode::protocol, Retry::never, true, "more keys"},
+        {"a page", answer(200, "<html>", html), ErrorCode::protocol, Retry::never, true, "JSON"},
+        {"lost", {.bytes = "", .close = true}, ErrorCode::unreachable, Retry::safe, true, "enc_keys"},
+        {"half",
+         {.bytes = answer(200, one_key).bytes.substr(0, 150), .close = true},
+         ErrorCode::unreachable,
+         Retry::safe,
+         true,
+         "enc_keys"},
+        {"huge", answer(200, std::string(std::size_t{2} << 20U, ' ')), ErrorCode::protocol, Retry::never, true,
+         "larger"},
+    };
+    for (const Refused& row : rows) {
+        auto server = serve([&](const SeenRequest& request) {
+            return request.target.ends_with("/status") ? answer(200, R"({"max_SAE_ID_count":0})") : row.reply;
+        });
+        auto source = bench_.source(server.url());
+        const auto keys = source->mint(context_, mint_one);
+        ASSERT_FALSE(keys) << row.name;
+        const Error& error = keys.error();
+        EXPECT_EQ(to_string(error.code), std::string(to_string(row.code))) << row.name << ": " << error.what;
+        EXPECT_EQ(error.retry, row.retry) << row.name;
+        EXPECT_EQ(error.maybe_consumed, row.consumed) << row.name;
+        EXPECT_NE(error.what.find(row.says), std::string::npos) << row.name << ": " << error.what;
+        EXPECT_NE(error.what.find(server.url()), std::string::npos) << error.what;
+        EXPECT_FALSE(error.hint.empty()) << row.name;
+        EXPECT_EQ(error.what.find("AAECAw"), std::string::npos) << error.what;
+        EXPECT_EQ(error.retry_after, row.reply.bytes.find("Retry-After") == std::string::npos ? 0ms : 30s) << row.name;
+    }
+}
+
+TEST_F(Etsi014, FetchFindsNoKeyWhateverTheStatusAndNeverBlamesTheCertificate) {
+    const Refused rows[] = {
+        {"as the standard says", answer(400, R"({"message":"one or more keys specified are not found on KME"})"),
+         ErrorCode::not_found, Retry::safe, false, "not found on KME"},
+        {"not ours, or fetched before", answer(401, ""), ErrorCode::not_found, Retry::safe, false, "401"},
+        {"expired", answer(403, R"({"message":"Key expired"})"), ErrorCode::not_found, Retry::safe, false,
+         "Key expired"},
+        {"consumed", answer(404, R"({"message":"Key not found","details":[{"key_ID":"x"}]})"), ErrorCode::not_found,
+         Retry::safe, false, "Key not found"},
+        {"plain text", answer(404, "unknown SAE", "Content-Type: text/plain\r\n"), ErrorCode::not_found, Retry::safe,
+         false, "unknown SAE"},
+        {"crash", answer(500, ""), ErrorCode::not_found, Retry::safe, true, "500"},
+        {"trouble", answer(503, problem, "Retry-After: 30\r\n"), ErrorCode::unreachable, Retry::safe, false, "503"},
+        {"no key", answer(200, R"({"keys":[]})"), ErrorCode::not_found, Retry::safe, false, "without any key"},
+        {"null", answer(200, R"({"keys":null})"), ErrorCode::not_found, Retry::safe, false, "without any key"},
+        {"validation", answer(422, problem), ErrorCode::protocol, Retry::never, false, "422"},
+        {"another key", answer(200, R"({"keys":[)" + entry_b + "]}"), ErrorCode::protocol, Retry::never, true,
+         "another key"},
+        {"a wrong size", answer(200, R"({"keys":[{"key_ID":")" + id_a + R"(","key":"AAECAw=="}]})"),
+         ErrorCode::protocol, Retry::never, true, "32 bits"},
+        {"an empty key", answer(200, R"({"keys":[{"key_ID":")" + id_a + R"(","key":""}]})"), ErrorCode::protocol,
+         Retry::never, true, "0 bits"},
+        {"lost", {.bytes = "", .close = true}, ErrorCode::unreachable, Retry::never, true, "dec_keys"},
+        {"half",
+         {.bytes = answer(200, one_key).bytes.substr(0, 150), .close = true},
+         ErrorCode::unreachable,
+         Retry::never,
+         true,
+         "dec_keys"},
+    };
+    for (const Refused& row : rows) {
+        auto server = serve(row.reply);
+        auto source = bench_.source(server.url());
+        const auto keys = source->fetch(context_, fetch_one);
+        ASSERT_FALSE(keys) << row.name;
+        const Error& error = keys.error();
+        EXPECT_EQ(to_string(error.code), std::string(to_string(row.code))) << row.name << ": " << error.what;
+        EXPECT_EQ(error.retry, row.retry) << row.name;
+        EXPECT_EQ(error.maybe_consumed, row.consumed) << row.name;
+        EXPECT_NE(error.what.find(row.says), std::string::npos) << row.name << ": " << error.what;
+        EXPECT_EQ(error.what.find("AAECAw"), std::string::npos) << error.what;
+        EXPECT_EQ(server.requests().size(), 1U) << row.name << ": a fetch is never repeated";
+    }
+}
+
+TEST_F(Etsi014, ARefusalThatTheLimitsExplainNamesLimitAndRemedy) {
+    struct Row {
+        const char* status;
+        MintRequest request;
+        const char* says;  ///< null: not explained
+    };
+    const Row rows[] = {
+        {R"({"max_SAE_ID_count":1})",
+         {"sae-b", {"sae-c", "sae-d"}, 1, 256},
+         "allows 1 additional SAEs, this link has 2"},
+        {R"({"max_SAE_ID_count":0})", {"sae-b", {"sae-c"}, 1, 256}, "allows 0 additional SAEs, this link has 1"},
+        {R"({"max_key_per_request":2})", {"sae-b", {}, 3, 256}, "2 keys per request"},
+        {R"({"min_key_size":64,"max_key_size":128})", {"sae-b", {}, 1, 256}, "64 to 128 bits"},
+        {R"({"min_key_size":512,"max_key_size":128})", {"sae-b", {}, 1, 256}, nullptr},
+        {R"({"min_key_size":0,"max_key_size":0,"max_key_per_request":0})", {"sae-b", {}, 1, 256}, nullptr},
+        {"<html>", {"sae-b", {"sae-c"}, 1, 256}, nullptr},
+    };
+    for (const Row& row : rows) {
+        auto server = serve([&](const SeenRequest& request) {
+            return request.target.ends_with("/status") ? answer(200, row.status)
+                                                       : answer(400, R"({"message":"refused"})");
+        });
+        auto source = bench_.source(server.url());
+        const auto keys = source->mint(context_, row.request);
+        ASSERT_FALSE(keys);
+        EXPECT_NE(keys.error().what.find("400 refused"), std::string::npos) << "the KME's own words stay";
+        if (row.says == nullptr) {
+            EXPECT_EQ(keys.error().code, ErrorCode::exhausted) << row.status;
+            EXPECT_EQ(keys.error().retry, Retry::safe);
+        } else {
+            EXPECT_EQ(keys.error().code, ErrorCode::rejected) << row.status;
+            EXPECT_EQ(keys.error().retry, Retry::never);
+            EXPECT_NE(keys.error().what.find(row.says), std::string::npos) << keys.error().what;
+        }
+    }
+}
+
+TEST_F(Etsi014, StatusIsAdviceOnly) {
+    auto server = serve([](const SeenRequest& request) {
+        return request.target.ends_with("/status")
+                   ? answer(200,
+                            R"({"source_KME_ID":"A","target_KME_ID":0,"slave_SAE_ID":"other","stored_key_count":0,)"
+                            R"("max_key_per_request":0,"max_key_size":0,"min_key_size":0,"max_SAE_ID_count":0})")
+                   : answer(200, one_key);
+    });
+    auto source = bench_.source(server.url());
+    const auto status = source->status(context_, "sae-b");
+    ASSERT_TRUE(status) << status.error().what;
+    EXPECT_EQ(status->source_kme, "A");
+    EXPECT_EQ(status->stored_keys, 0U);
+    EXPECT_EQ(status->max_additional_saes, 0U);
+    bool told = false;
+    for (const auto& line : context_.lines()) told = told || line.find("speaks of other") != std::string::npos;
+    EXPECT_TRUE(told) << "another SAE in the Status is worth a line";
+    EXPECT_TRUE(source->mint(context_, {"sae-b", {"sae-c"}, 1, 256})) << "zeros in a Status refuse nothing";
+}
+
+TEST_F(Etsi014, AForeignCertificateIsAuthAndNothingWasConsumed) {
+    const qkd::support::Pki other(bench_.dir.path(), "other");
+    TlsServer server({.identity = bench_.kme, .client_ca = other.ca()},
+                     [](const SeenRequest&) { return answer(200, one_key); });
+    auto source = bench_.source(server.url());
+    for (const auto& keys : {source->mint(context_, mint_one), source->fetch(context_, fetch_one)}) {
+        ASSERT_FALSE(keys);
+        EXPECT_EQ(keys.error().code, ErrorCode::auth) << keys.error().what;
+        EXPECT_FALSE(keys.error().maybe_consumed);
+    }
+    const auto probed = source->probe(context_);
+    ASSERT_FALSE(probed);
+    EXPECT_EQ(probed.error().code, ErrorCode::auth);
+}
+
+TEST_F(Etsi014, ProbeMintsNothingAndIsContentWithAnyAnswer) {
+    for (const int status : {200, 307, 400, 404, 405, 500}) {
+        auto server = serve(answer(status, ""));
+        EXPECT_EQ(bench_.source(server.url())->probe(context_).ok(), status != 500) << status;
+        ASSERT_EQ(server.requests().size(), 1U);
+        EXPECT_EQ(server.requests()[0].target.find("enc_keys"), std::string::npos);
+    }
+    for (const int status : {401, 403, 502, 503}) {
+        auto server = serve(answer(status, ""));
+        EXPECT_FALSE(bench_.source(server.url())->probe(context_)) << status;
+    }
+}
+
+TEST_F(Etsi014, ARenewedCertificateIsTakenWithItsKey) {
+    Reply reply = answer(200, one_key, "Connection: close\r\n");
+    reply.close = true;
+    auto server = serve(reply);
+    auto source = bench_.source(server.url());
+    ASSERT_TRUE(source->mint(context_, mint_one));
+    (void)bench_.pki.issue("sae-a");  // overwrites both files
+    const auto after = source->mint(context_, mint_one);
+    EXPECT_TRUE(after) << after.error().what;
+    EXPECT_EQ(server.requests().size(), 2U);
+}
+
+TEST_F(Etsi014, ComesBackInTimeAndSaysThatAKeyMayBeLost) {
+    TestContext stopped;
+    std::chrono::steady_clock::time_point stop_time;
+    auto server = serve([&](const SeenRequest& request) {
+        if (request.target.find("dec_keys") != std::string::npos) {
+            stop_time = std::chrono::steady_clock::now();
+            stopped.request_stop();
+        }
+        return Reply{.bytes = "", .hang = true};
+    });
+    auto source = bench_.source(server.url());
+    TestContext brief(300ms);
+    const auto minted = source->mint(brief, mint_one);
+    EXPECT_LT(std::chrono::steady_clock::now() - brief.deadline(), 200ms);
+    ASSERT_FALSE(minted);
+    EXPECT_EQ(minted.error().code, ErrorCode::timeout);
+    EXPECT_TRUE(minted.error().maybe_consumed);
+    const auto fetched = source->fetch(stopped, fetch_one);
+    EXPECT_LT(std::chrono::steady_clock::now() - stop_time, 200ms);
+    ASSERT_FALSE(fetched);
+    EXPECT_EQ(fetched.error().code, ErrorCode::cancelled);
+    EXPECT_TRUE(fetched.error().maybe_consumed);
+    EXPECT_EQ(fetched.error().retry, Retry::never);
+}
+
+TEST_F(Etsi014, RefusesUrlsThatCannotBeUsed) {
+    for (const char* url : {"http://kme:1", "https://user@kme", "https://kme/?x=1", "https://kme/#a", "https://k me"}) {
+        EXPECT_THROW((void)bench_.source(url), std::runtime_error) << url;
+    }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+    testing::InitGoogleTest(&argc, argv);
+    return RUN_ALL_TESTS();
+}
