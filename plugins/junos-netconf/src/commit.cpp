@@ -156,7 +156,8 @@ Result<void> JunosCommit::commit_confirmed(Context& context, DeviceSession& sess
         return Error{ErrorCode::conflict, Retry::never, (*junos)->netconf().peer() + ": nothing is staged",
                      "the session was lost; stage again"};
     if (timeout.count() < 1 || timeout.count() > 65535 || comment.empty())
-        return Error{ErrorCode::internal, Retry::never, "a confirmed commit takes 1 to 65535 minutes and a comment", ""};
+        return Error{ErrorCode::internal, Retry::never, "a confirmed commit takes 1 to 65535 minutes and a comment",
+                     ""};
     return (*junos)->database().commit(context, timeout, comment);
 }
 
@@ -248,10 +249,8 @@ Result<void> JunosCommit::withdraw(Context& context, DeviceSession& session, con
         std::vector<Statement> statements;
         const std::string slot = find_slot(now.config, target.key_chain, ckn);
         if (!slot.empty())
-            statements.push_back(remove_at({{"security", ""},
-                                            {"authentication-key-chains", ""},
-                                            {"key-chain", target.key_chain},
-                                            {"key", slot}}));
+            statements.push_back(remove_at(
+                {{"security", ""}, {"authentication-key-chains", ""}, {"key-chain", target.key_chain}, {"key", slot}}));
         return statements;
     };
     auto staged = (*junos)->stage(context, plan, false);

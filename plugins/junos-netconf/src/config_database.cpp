@@ -138,9 +138,8 @@ Result<std::string> ConfigDatabase::compare(Context& context, std::size_t number
 }
 
 Result<void> ConfigDatabase::check(Context& context) {
-    auto reply = session_.call(context, [](pugi::xml_node rpc) {
-        rpc.append_child("commit-configuration").append_child("check");
-    });
+    auto reply = session_.call(
+        context, [](pugi::xml_node rpc) { rpc.append_child("commit-configuration").append_child("check"); });
     if (!reply) {
         Error error = std::move(reply).error();
         error.what = "commit check: " + error.what;
@@ -172,7 +171,8 @@ Result<void> ConfigDatabase::commit(Context& context, std::chrono::minutes confi
     auto two = two_routing_engines(context);
     if (!two) return std::move(two).error();
     if (!session_.alive())
-        return Error{ErrorCode::unreachable, Retry::safe, session_.peer() + ": the session is closed", "open a new one"};
+        return Error{ErrorCode::unreachable, Retry::safe, session_.peer() + ": the session is closed",
+                     "open a new one"};
     auto reply = session_.call(context, [&](pugi::xml_node rpc) {
         auto commit = rpc.append_child("commit-configuration");
         if (confirm.count() > 0) {

@@ -29,7 +29,8 @@ std::string joined(const Words& words) {
 bool same_value(const Entry& entry, const Statement& statement, const DeviceZone& zone) {
     if (statement.secret != entry.secret) return false;
     if (statement.secret) return !statement.hidden.empty() && statement.hidden.same_as(entry.hidden);
-    if (statement.instant && chain_start_time(entry.words)) return zone.read_start_time(entry.value) == statement.instant;
+    if (statement.instant && chain_start_time(entry.words))
+        return zone.read_start_time(entry.value) == statement.instant;
     return entry.value == statement.value;
 }
 
@@ -37,8 +38,7 @@ bool same_value(const Entry& entry, const Statement& statement, const DeviceZone
 
 ConfigModel::ConfigModel(pugi::xml_node configuration) {
     Words words;
-    for (auto node = configuration.first_child(); node; node = node.next_sibling())
-        collect(node, words, {}, 0, false);
+    for (auto node = configuration.first_child(); node; node = node.next_sibling()) collect(node, words, {}, 0, false);
 }
 
 void ConfigModel::collect(pugi::xml_node node, Words& words, const std::string& parent, std::size_t depth,
@@ -117,9 +117,8 @@ bool ConfigModel::satisfies(const Statement& statement, const DeviceZone& zone) 
     const Words words = statement.words();
     if (statement.remove) return !has(words);
     if (!statement.secret && statement.value.empty()) return has(words);
-    return std::any_of(entries_.begin(), entries_.end(), [&](const Entry& entry) {
-        return entry.words == words && same_value(entry, statement, zone);
-    });
+    return std::any_of(entries_.begin(), entries_.end(),
+                       [&](const Entry& entry) { return entry.words == words && same_value(entry, statement, zone); });
 }
 
 void fill_state(const ConfigModel& model, const DeviceZone& zone, const MemberTarget& target, MemberState& state) {
@@ -147,8 +146,7 @@ void fill_state(const ConfigModel& model, const DeviceZone& zone, const MemberTa
         std::from_chars(slot.data(), slot.data() + slot.size(), value);
         return value;
     };
-    std::stable_sort(slots.begin(), slots.end(),
-                     [&](const auto& a, const auto& b) { return number(a) < number(b); });
+    std::stable_sort(slots.begin(), slots.end(), [&](const auto& a, const auto& b) { return number(a) < number(b); });
     for (const auto& slot : slots) {
         const Words key = at(chain, {slot.c_str()});
         ConfiguredKey configured;
@@ -159,8 +157,8 @@ void fill_state(const ConfigModel& model, const DeviceZone& zone, const MemberTa
         configured.start = zone.read_start_time(model.value(at(key, {"start-time"})));
         state.keys.push_back(std::move(configured));
     }
-    for (const auto& [element, place] : {std::pair{"pre-shared-key", KeyPlace::pre_shared},
-                                         std::pair{"fallback-key", KeyPlace::fallback}}) {
+    for (const auto& [element, place] :
+         {std::pair{"pre-shared-key", KeyPlace::pre_shared}, std::pair{"fallback-key", KeyPlace::fallback}}) {
         const Words key = at(association, {element});
         if (!model.has(key)) continue;
         ConfiguredKey configured;
@@ -191,8 +189,8 @@ std::string find_deviation(const ConfigModel& before, const ConfigModel& candida
     for (const auto& statement : statements) {
         // A delete may be followed by a set below it.
         const bool set_again = statement.remove && std::any_of(ours.begin(), ours.end(), [&](const auto& other) {
-            return !other.first->remove && begins_with(other.second, statement.words());
-        });
+                                   return !other.first->remove && begins_with(other.second, statement.words());
+                               });
         if (!set_again && !candidate.satisfies(statement, zone)) return joined(statement.words());
     }
     // What none of our statements touches must stand as before.

@@ -45,7 +45,8 @@ Result<void> JunosConnector::configure(const ConfigView& config) {
         return wrong("neither known_hosts nor host_key is given",
                      "say known_hosts = \"...\" (from ssh-keyscan) or host_key = \"SHA256:...\"");
     if (config.has("host_key") && !config.string("host_key").starts_with("SHA256:"))
-        return wrong("host_key is no SHA256 fingerprint", "it looks like \"SHA256:\" and 43 characters: ssh-keygen -lf");
+        return wrong("host_key is no SHA256 fingerprint",
+                     "it looks like \"SHA256:\" and 43 characters: ssh-keygen -lf");
     config_ = &config;
     return {};
 }

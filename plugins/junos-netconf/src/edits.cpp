@@ -17,7 +17,8 @@ std::string quoted(const std::string& word) {
 
 pugi::xml_node find_or_append(pugi::xml_node parent, const Step& step) {
     for (auto node = parent.first_child(); node; node = node.next_sibling()) {
-        if (is(node, step.element) && (step.key.empty() || text_of(junos::child(node, "name")) == step.key)) return node;
+        if (is(node, step.element) && (step.key.empty() || text_of(junos::child(node, "name")) == step.key))
+            return node;
     }
     auto node = parent.append_child(step.element.c_str());
     if (!step.key.empty()) node.append_child("name").text().set(step.key.c_str());

@@ -122,7 +122,7 @@ Grade grade(const MkaEntry& entry) {
         const Grade whole = grade_of_state(entry.state);
         if (whole == Grade::none) return Grade::none;
         if (entry.type.empty()) return entry.status.empty() || live ? whole : Grade::none;
-        const Grade own = entry.type == "preceding" ? Grade::preceding
+        const Grade own = entry.type == "preceding"  ? Grade::preceding
                           : entry.type == "fallback" ? Grade::fallback
                                                      : Grade::primary;
         if (own != whole) return Grade::none;
@@ -136,14 +136,10 @@ Grade grade(const MkaEntry& entry) {
 
 MkaState state_of(Grade grade) {
     switch (grade) {
-        case Grade::primary:
-            return MkaState::secured;
-        case Grade::preceding:
-            return MkaState::preceding;
-        case Grade::fallback:
-            return MkaState::fallback;
-        case Grade::none:
-            break;
+        case Grade::primary: return MkaState::secured;
+        case Grade::preceding: return MkaState::preceding;
+        case Grade::fallback: return MkaState::fallback;
+        case Grade::none: break;
     }
     return MkaState::down;
 }

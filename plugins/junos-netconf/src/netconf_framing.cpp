@@ -82,7 +82,8 @@ Result<std::optional<SecretBytes>> FrameReader::next_chunked() {
         }
         const auto line = rest.subspan(1, std::min(rest.size() - 1, longest_chunk_header));
         const auto end = std::find(line.begin(), line.end(), static_cast<std::uint8_t>('\n'));
-        if (rest[0] != '\n' || (rest.size() > 1 && rest[1] != '#')) return framing_error("no chunk where one must begin");
+        if (rest[0] != '\n' || (rest.size() > 1 && rest[1] != '#'))
+            return framing_error("no chunk where one must begin");
         if (end == line.end()) {
             if (rest.size() > longest_chunk_header) return framing_error("a chunk header is too long");
             break;

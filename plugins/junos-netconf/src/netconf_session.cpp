@@ -218,8 +218,8 @@ Result<Reply> NetconfSession::ask(Context& context, const std::string& what, con
     }
     if (reply->errors.empty()) return reply;
     const std::string text = reply->complaint();
-    const bool denied = text.find("ermission denied") != std::string::npos ||
-                        reply->errors.front().tag == "access-denied";
+    const bool denied =
+        text.find("ermission denied") != std::string::npos || reply->errors.front().tag == "access-denied";
     return Error{denied ? ErrorCode::auth : ErrorCode::rejected, Retry::never, peer_ + ": " + what + ": " + text,
                  denied ? "give the user's login class the permissions listed in the plugin's README" : ""};
 }

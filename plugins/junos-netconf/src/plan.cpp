@@ -41,9 +41,8 @@ Result<void> check_key(const NamedKey& key, bool start, bool preview) {
     if (key.cak == nullptr || key.cak->empty()) return defect("a key without its CAK cannot be written");
     // The schema takes 1..64 hex digits for the CAK and 2..64 for the CKN.
     if (key.cak->size() > 32) return defect("a CAK is longer than 32 octets");
-    const bool hex = std::all_of(key.ckn.begin(), key.ckn.end(), [](char c) {
-        return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
-    });
+    const bool hex = std::all_of(key.ckn.begin(), key.ckn.end(),
+                                 [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
     if (key.ckn.size() < 2 || key.ckn.size() > 64 || key.ckn.size() % 2 != 0 || !hex)
         return defect("a CKN is not an even number of 2 to 64 lower-case hex digits");
     if (start && !key.start) return defect("a chain key without its start-time");
@@ -82,7 +81,8 @@ Result<std::vector<Statement>> plan_change(const ConfigModel& now, const DeviceZ
 
     // Slots in use count even when they are about to go: to delete and to set one in the same load is ambiguous.
     std::set<std::string> used;
-    for (const auto& slot : now.below({"security", "authentication-key-chains", "key-chain", target.key_chain, "key"}, true))
+    for (const auto& slot :
+         now.below({"security", "authentication-key-chains", "key-chain", target.key_chain, "key"}, true))
         used.insert(slot);
     for (const auto& key : change.add_to_chain) {
         if (auto good = check_key(key, true, preview); !good) return std::move(good).error();
@@ -91,10 +91,10 @@ Result<std::vector<Statement>> plan_change(const ConfigModel& now, const DeviceZ
             Statement secret = set_secret(below(chain, {{"key", slot}, {"secret", ""}}), key);
             const Entry* there = now.leaf(secret.words());
             if (there != nullptr && !there->hidden.empty() && !now.satisfies(secret, zone))
-                return Error{ErrorCode::conflict, Retry::never,
-                             "key chain " + target.key_chain + " key " + slot + " has the CKN " + key.ckn +
-                                 " with another CAK",
-                             "remove that key from the device"};
+                return Error{
+                    ErrorCode::conflict, Retry::never,
+                    "key chain " + target.key_chain + " key " + slot + " has the CKN " + key.ckn + " with another CAK",
+                    "remove that key from the device"};
         }
         for (int i = 0; slot.empty() && i < slots; ++i) {
             if (used.count(std::to_string(i)) == 0) slot = std::to_string(i);
@@ -123,7 +123,8 @@ Result<std::vector<Statement>> plan_change(const ConfigModel& now, const DeviceZ
          {std::pair{&change.pre_shared, "pre-shared-key"}, std::pair{&change.fallback, "fallback-key"}}) {
         if (!*key) continue;
         if (auto good = check_key(**key, false, preview); !good) return std::move(good).error();
-        plan.add(set_leaf(below(association, {{element, ""}, {"ckn", ""}}), (*key)->ckn.empty() ? unknown_ckn : (*key)->ckn));
+        plan.add(set_leaf(below(association, {{element, ""}, {"ckn", ""}}),
+                          (*key)->ckn.empty() ? unknown_ckn : (*key)->ckn));
         plan.add(set_secret(below(association, {{element, ""}, {"cak", ""}}), **key));
     }
     return plan.take();
@@ -137,7 +138,9 @@ std::vector<Statement> plan_initial(const ConfigModel& now, const MemberTarget& 
     plan.add(set_leaf(below(association, {{"security-mode", ""}}), "static-cak"));
     if (target.lldp_in_clear) plan.add(set_entry(below(association, {{"exclude-protocol", "lldp"}})));
     for (const auto& name : target.interfaces) {
-        const Path interface {{"security", ""}, {"macsec", ""}, {"interfaces", name}};
+        const Path interface {
+            {"security", ""}, {"macsec", ""}, { "interfaces", name }
+        };
         if (options.kme_macro && !target.kme.host.empty()) {
             const auto macro = [&](const char* key, const std::string& value) {
                 plan.add(set_leaf(below(interface, {{"apply-macro", "qkd"}, {"data", key}, {"value", ""}}), value));
@@ -155,7 +158,8 @@ std::vector<Statement> plan_initial(const ConfigModel& now, const MemberTarget& 
     }
     if (options.host_mapping && !target.kme.address.empty() && target.kme.address != target.kme.host) {
         const char* family = target.kme.address.find(':') != std::string::npos ? "inet6" : "inet";
-        plan.add(set_leaf({{"system", ""}, {"static-host-mapping", target.kme.host}, {family, ""}}, target.kme.address));
+        plan.add(
+            set_leaf({{"system", ""}, {"static-host-mapping", target.kme.host}, {family, ""}}, target.kme.address));
     }
     return plan.take();
 }

@@ -31,8 +31,9 @@ constexpr std::array fields{
                "Private SSH key, ed25519 or ecdsa, OpenSSH or PEM form, without passphrase."},
     qkd::Field{Scope::device, FieldType::secret, "password", false, nullptr, nullptr,
                "Password of the user, for routers without SSH keys; tried after ssh_key."},
-    qkd::Field{Scope::device, FieldType::path, "known_hosts", false, nullptr, nullptr,
-               "OpenSSH known_hosts file with the router's host key; entries for a port other than 22 read [host]:port."},
+    qkd::Field{
+        Scope::device, FieldType::path, "known_hosts", false, nullptr, nullptr,
+        "OpenSSH known_hosts file with the router's host key; entries for a port other than 22 read [host]:port."},
     qkd::Field{Scope::device, FieldType::string, "host_key", false, nullptr, nullptr,
                "Fingerprint SHA256:... of the router's host key, instead of known_hosts."},
     qkd::Field{Scope::device, FieldType::duration, "connect_timeout", false, "10s", "100ms..5m",

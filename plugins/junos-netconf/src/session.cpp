@@ -137,10 +137,10 @@ Result<std::string> JunosSession::description(Context& context, const std::strin
 
 Result<void> JunosSession::describe(Context& context, const std::string& interface_name, const std::string& text) {
     if (text.size() > longest_description)
-        return Error{ErrorCode::config, Retry::never,
-                     "the description of " + interface_name + " would be " + std::to_string(text.size()) +
-                         " characters long",
-                     "shorten the operator's part: LLDP carries 255 characters"};
+        return Error{
+            ErrorCode::config, Retry::never,
+            "the description of " + interface_name + " would be " + std::to_string(text.size()) + " characters long",
+            "shorten the operator's part: LLDP carries 255 characters"};
     const std::vector<Step> path{{"interfaces", ""}, {"interface", interface_name}, {"description", ""}};
     const auto plan = [&](const Snapshot& now) -> Result<std::vector<Statement>> {
         std::vector<Statement> statements;

@@ -87,8 +87,8 @@ Result<void> JunosSession::remove(Context& context, const std::string& path) {
     });
     if (!reply) return std::move(reply).error();
     if (reply->errors.empty() || says_absent(reply->complaint())) return {};
-    return Error{ErrorCode::rejected, Retry::never,
-                 netconf_->peer() + ": removing " + path + ": " + reply->complaint(), ""};
+    return Error{ErrorCode::rejected, Retry::never, netconf_->peer() + ": removing " + path + ": " + reply->complaint(),
+                 ""};
 }
 
 Result<void> JunosSession::make_directory(Context& context, const std::string& path, unsigned mode) {

@@ -68,11 +68,11 @@ Result<XmlDocument> XmlDocument::parse(SecretBytes text) {
     document.text_ = std::move(text);
     document.tree_ = new_tree();
     const auto bytes = document.text_.writable();
-    const auto parsed = document.tree_->load_buffer_inplace(bytes.data(), bytes.size(),
-                                                            pugi::parse_cdata | pugi::parse_escapes | pugi::parse_eol,
-                                                            pugi::encoding_utf8);
+    const auto parsed = document.tree_->load_buffer_inplace(
+        bytes.data(), bytes.size(), pugi::parse_cdata | pugi::parse_escapes | pugi::parse_eol, pugi::encoding_utf8);
     if (!parsed)
-        return Error{ErrorCode::protocol, Retry::never, std::string("not well-formed XML: ") + parsed.description(), ""};
+        return Error{ErrorCode::protocol, Retry::never, std::string("not well-formed XML: ") + parsed.description(),
+                     ""};
     if (too_deep(*document.tree_)) return Error{ErrorCode::protocol, Retry::never, "XML nested too deeply", ""};
     return document;
 }

@@ -39,8 +39,7 @@ Error sftp_error(SshSession::Impl& impl, const std::string& doing) {
         case LIBSSH2_FX_PERMISSION_DENIED:
             return {ErrorCode::auth, Retry::never, what + "permission denied",
                     "choose a directory that the user may write"};
-        default:
-            return {ErrorCode::rejected, Retry::never, what + "SFTP status " + std::to_string(code), ""};
+        default: return {ErrorCode::rejected, Retry::never, what + "SFTP status " + std::to_string(code), ""};
     }
 }
 
@@ -82,7 +81,8 @@ Result<void> unlink_file(SshSession::Impl& impl, Context& context, const std::st
 }
 
 void put_number(std::vector<std::uint8_t>& out, std::size_t value) {
-    for (int shift = 24; shift >= 0; shift -= 8) out.push_back(static_cast<std::uint8_t>(value >> static_cast<unsigned>(shift)));
+    for (int shift = 24; shift >= 0; shift -= 8)
+        out.push_back(static_cast<std::uint8_t>(value >> static_cast<unsigned>(shift)));
 }
 
 void put_text(std::vector<std::uint8_t>& out, const std::string& text) {
@@ -171,7 +171,8 @@ Result<LIBSSH2_SFTP*> SshSession::Impl::open_sftp(Context& context) {
             sftp = *opened;
             return sftp;
         }
-        if (transport_failed(libssh2_session_last_errno(session))) return error(ErrorCode::unreachable, "starting SFTP");
+        if (transport_failed(libssh2_session_last_errno(session)))
+            return error(ErrorCode::unreachable, "starting SFTP");
         sftp_refused = true;
     }
     return Error{ErrorCode::unsupported, Retry::never, "SSH with " + peer + ": the device offers no SFTP",
@@ -297,8 +298,7 @@ Result<void> SshSession::sftp_make_directory(Context& context, const std::string
     return error;
 }
 
-Result<void> SshSession::scp_put(Context& context, const std::string& path, const SecretBytes& content,
-                                 unsigned mode) {
+Result<void> SshSession::scp_put(Context& context, const std::string& path, const SecretBytes& content, unsigned mode) {
     if (auto good = check_text(path); !good) return good;
     if (impl_->broken) return impl_->error(ErrorCode::unreachable, "the session is closed");
     auto opened = impl_->run_pointer(context, "starting scp", [&] {
@@ -331,9 +331,8 @@ Result<SecretBytes> SshSession::scp_get(Context& context, const std::string& pat
     if (auto good = check_text(path); !good) return std::move(good).error();
     if (impl_->broken) return impl_->error(ErrorCode::unreachable, "the session is closed");
     libssh2_struct_stat attributes{};
-    auto opened = impl_->run_pointer(context, "starting scp", [&] {
-        return libssh2_scp_recv2(impl_->session, path.c_str(), &attributes);
-    });
+    auto opened = impl_->run_pointer(context, "starting scp",
+                                     [&] { return libssh2_scp_recv2(impl_->session, path.c_str(), &attributes); });
     if (!opened) return std::move(opened).error();
     if (*opened == nullptr) {
         if (impl_->transport_failed(libssh2_session_last_errno(impl_->session)))
@@ -348,7 +347,8 @@ Result<SecretBytes> SshSession::scp_get(Context& context, const std::string& pat
         auto count = stream->read(context, content.writable().subspan(have));
         if (!count) return std::move(count).error();
         if (*count == 0)
-            return Error{ErrorCode::protocol, Retry::safe, "SSH with " + impl_->peer + ": scp of " + path + " ended early", ""};
+            return Error{ErrorCode::protocol, Retry::safe,
+                         "SSH with " + impl_->peer + ": scp of " + path + " ended early", ""};
         have += *count;
     }
     return content;

@@ -62,7 +62,7 @@ class SshSession::Impl {
     bool sftp_refused = false;
     bool broken = false;
     bool setting_up = true;
-    std::string peer;          ///< "host port 830"
+    std::string peer;  ///< "host port 830"
     std::string fingerprint;
     std::vector<std::uint8_t> first_bytes;  ///< what the server said in clear, for diagnosis
     const SecretBytes* answer = nullptr;    ///< to keyboard-interactive prompts, during login_password only

@@ -74,9 +74,9 @@ ServerOffer read_server_offer(std::span<const std::uint8_t> bytes) {
 }
 
 bool only_rsa(const ServerOffer& offer) {
-    return !offer.host_keys.empty() && std::all_of(offer.host_keys.begin(), offer.host_keys.end(), [](const auto& name) {
-        return name.find("rsa") != std::string::npos;
-    });
+    return !offer.host_keys.empty() &&
+           std::all_of(offer.host_keys.begin(), offer.host_keys.end(),
+                       [](const auto& name) { return name.find("rsa") != std::string::npos; });
 }
 
 }  // namespace qkd::net

@@ -25,10 +25,9 @@ constexpr const char* kex_methods =
     "curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,ecdh-sha2-nistp384,ecdh-sha2-nistp521,"
     "diffie-hellman-group14-sha256,diffie-hellman-group16-sha512";
 constexpr const char* ciphers = "aes256-gcm@openssh.com,aes128-gcm@openssh.com,aes256-ctr,aes192-ctr,aes128-ctr";
-constexpr const char* macs =
-    "hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,hmac-sha2-256,hmac-sha2-512";
-constexpr std::array host_key_types{"ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384",
-                                    "ecdsa-sha2-nistp521", "ssh-rsa"};
+constexpr const char* macs = "hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,hmac-sha2-256,hmac-sha2-512";
+constexpr std::array host_key_types{"ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521",
+                                    "ssh-rsa"};
 
 constexpr std::size_t kept_first_bytes = 16384;
 constexpr std::size_t header = alignof(std::max_align_t);
@@ -138,8 +137,9 @@ Error handshake_error(SshSession::Impl& impl, ssize_t rc) {
 }
 
 bool contains(const std::vector<HostKey>& keys, std::span<const std::uint8_t> blob) {
-    return std::any_of(keys.begin(), keys.end(),
-                       [&](const HostKey& key) { return std::equal(key.blob.begin(), key.blob.end(), blob.begin(), blob.end()); });
+    return std::any_of(keys.begin(), keys.end(), [&](const HostKey& key) {
+        return std::equal(key.blob.begin(), key.blob.end(), blob.begin(), blob.end());
+    });
 }
 
 enum class Verdict : std::uint8_t { trusted, try_another_type };
@@ -169,15 +169,16 @@ Result<Verdict> judge(SshSession::Impl& impl, const SshTarget& target, const Kno
                       "find out why it differs; if the device was replaced, pin the new fingerprint");
     }
     if (contains(known.keys, blob)) return Verdict::trusted;
-    const bool same_type = std::any_of(known.keys.begin(), known.keys.end(),
-                                       [&](const HostKey& other) { return other.type == type; });
+    const bool same_type =
+        std::any_of(known.keys.begin(), known.keys.end(), [&](const HostKey& other) { return other.type == type; });
     if (same_type)
         return refuse("the device's host key is not the one in " + target.known_hosts.string() + ": it shows " + shown,
                       "somebody may be listening in, or the device was replaced: verify on its console, then remove "
                       "the old line (ssh-keygen -R) and add the new one");
     if (known.certificate_authority && known.keys.empty())
-        return refuse("host key " + shown + ": known_hosts has only a @cert-authority line for it, which is not "
-                      "supported",
+        return refuse("host key " + shown +
+                          ": known_hosts has only a @cert-authority line for it, which is not "
+                          "supported",
                       "list the device's plain host key: " + keyscan_hint(target, type));
     return refuse("unknown host key " + shown, keyscan_hint(target, type));
 }
@@ -287,11 +288,8 @@ bool SshSession::Impl::transport_failed(ssize_t rc) {
         case LIBSSH2_ERROR_TIMEOUT:
         case LIBSSH2_ERROR_INVALID_MAC:
         case LIBSSH2_ERROR_DECRYPT:
-        case LIBSSH2_ERROR_PROTO:
-            broken = true;
-            return true;
-        default:
-            return false;
+        case LIBSSH2_ERROR_PROTO: broken = true; return true;
+        default: return false;
     }
 }
 
@@ -321,8 +319,7 @@ Result<void> SshSession::Impl::handshake(Context& context, const std::string& ho
 Result<LIBSSH2_CHANNEL*> SshSession::Impl::open_channel(Context& context) {
     if (broken) return error(ErrorCode::unreachable, "the session is closed");
     setting_up = true;
-    auto channel =
-        run_pointer(context, "opening a channel", [&] { return libssh2_channel_open_session(session); });
+    auto channel = run_pointer(context, "opening a channel", [&] { return libssh2_channel_open_session(session); });
     if (!channel) return channel;
     if (*channel == nullptr) {
         (void)transport_failed(libssh2_session_last_errno(session));
@@ -377,8 +374,7 @@ Result<std::unique_ptr<SshSession>> SshSession::connect(Context& context, const 
         std::size_t size = 0;
         int kind = 0;
         const char* key = libssh2_session_hostkey(impl->session, &size, &kind);
-        const std::string shown =
-            key == nullptr ? "" : blob_type({reinterpret_cast<const std::uint8_t*>(key), size});
+        const std::string shown = key == nullptr ? "" : blob_type({reinterpret_cast<const std::uint8_t*>(key), size});
         std::erase(types, shown);
         // Another attempt makes sense only for a type that the device has as well.
         const ServerOffer offer = read_server_offer(impl->first_bytes);
@@ -412,9 +408,8 @@ Result<void> SshSession::login_key(Context& context, const std::string& user, co
 
 Result<void> SshSession::login_password(Context& context, const std::string& user, const SecretBytes& password) {
     const auto name_size = static_cast<unsigned>(user.size());
-    auto methods = impl_->run_pointer(context, "asking for the authentication methods", [&] {
-        return libssh2_userauth_list(impl_->session, user.data(), name_size);
-    });
+    auto methods = impl_->run_pointer(context, "asking for the authentication methods",
+                                      [&] { return libssh2_userauth_list(impl_->session, user.data(), name_size); });
     if (!methods) return std::move(methods).error();
     const std::string offered = *methods != nullptr ? *methods : "";
     if (offered.empty()) {
@@ -449,8 +444,8 @@ Result<void> SshSession::login_password(Context& context, const std::string& use
     if (rc == 0) return {};
     if (impl_->transport_failed(rc)) return impl_->error(ErrorCode::unreachable, "authenticating by password");
     return Error{ErrorCode::auth, Retry::never,
-                 "SSH with " + impl_->peer + ": user " + user + ": the password was not accepted (the device offers: " +
-                     offered + ")",
+                 "SSH with " + impl_->peer + ": user " + user +
+                     ": the password was not accepted (the device offers: " + offered + ")",
                  has_password || has_interactive ? "check user and password"
                                                  : "the device takes no passwords; configure ssh_key"};
 }
@@ -459,8 +454,8 @@ Result<std::unique_ptr<ByteStream>> SshSession::subsystem(Context& context, cons
     auto channel = impl_->open_channel(context);
     if (!channel) return std::move(channel).error();
     auto stream = make_stream(impl_, *channel);
-    auto rc = impl_->run(context, "starting a subsystem",
-                         [&] { return libssh2_channel_subsystem(*channel, name.c_str()); });
+    auto rc =
+        impl_->run(context, "starting a subsystem", [&] { return libssh2_channel_subsystem(*channel, name.c_str()); });
     impl_->setting_up = false;
     if (!rc) return std::move(rc).error();
     if (*rc == 0) return stream;

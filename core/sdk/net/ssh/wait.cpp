@@ -137,8 +137,7 @@ Result<void> wait_for(Context& context, int fd, short events, const std::string&
     }
 }
 
-Result<int> connect_tcp(Context& context, const std::string& host, std::uint16_t port,
-                        std::chrono::milliseconds each) {
+Result<int> connect_tcp(Context& context, const std::string& host, std::uint16_t port, std::chrono::milliseconds each) {
     auto lookup = look_up(context, host, port);
     if (!lookup) return std::move(lookup).error();
     Error last{ErrorCode::unreachable, Retry::never, host + " has no address", "check the name"};

@@ -16,8 +16,7 @@ Result<void> wait_for(Context& context, int fd, short events, const std::string&
                       Context::Clock::time_point limit);
 
 /// A connected, non-blocking socket with TCP_NODELAY; tries each address of the host in turn.
-Result<int> connect_tcp(Context& context, const std::string& host, std::uint16_t port,
-                        std::chrono::milliseconds each);
+Result<int> connect_tcp(Context& context, const std::string& host, std::uint16_t port, std::chrono::milliseconds each);
 
 /// Answers held back by the far end's Nagle algorithm until our delayed acknowledgement cost 40 ms each: ask for an
 /// immediate one. The kernel forgets it, so it is asked again before each wait of a set-up.

@@ -1,0 +1,259 @@
+// From what is configured and what is wanted to statements, their text, their XML, and the proof that nothing else changed.
+#include <gtest/gtest.h>
+
+#include "config_model.hpp"
+
+namespace qkd::junos {
+namespace {
+
+using namespace std::chrono_literals;
+using Lines = std::vector<std::string>;
+
+const std::string ckn_a(64, 'a');
+const std::string ckn_b(64, 'b');
+const std::string hex_5a = [] {
+    std::string text;
+    for (int i = 0; i < 32; ++i) text += "5a";
+    return text;
+}();
+
+XmlDocument parse(const std::string& text) {
+    auto document = XmlDocument::parse(SecretBytes(std::string_view(text)));
+    EXPECT_TRUE(document) << document.error().what;
+    return std::move(*document);
+}
+
+ConfigModel model(const std::string& inside) {
+    return ConfigModel(parse("<configuration>" + inside + "</configuration>").root());
+}
+
+MemberTarget target() {
+    MemberTarget t;
+    t.connectivity_association = "CA_1";
+    t.key_chain = "QKD_CA_1";
+    t.interfaces = {"et-0/0/9"};
+    t.cipher = Cipher::gcm_aes_256;
+    return t;
+}
+
+const std::string chain_with_two_keys =
+    "<security><authentication-key-chains><key-chain><name>QKD_CA_1</name>"
+    "<key><name>0</name><key-name>" +
+    ckn_a + "</key-name><secret>" + hex_5a +
+    "</secret><start-time>2026-1-2.03:04:05 +0000</start-time></key>"
+    "<key inactive='inactive'><name>1</name><key-name>" +
+    std::string(64, 'c') +
+    "</key-name></key>"
+    "</key-chain></authentication-key-chains><macsec><connectivity-association><name>CA_1</name>"
+    "<cipher-suite>gcm-aes-256</cipher-suite><security-mode>static-cak</security-mode>"
+    "<pre-shared-key-chain>QKD_CA_1</pre-shared-key-chain></connectivity-association>"
+    "<connectivity-association><name>CA_2</name><replay-protect/></connectivity-association>"
+    "<interfaces><name>et-0/0/9</name><connectivity-association>CA_1</connectivity-association></interfaces>"
+    "<interfaces><name>et-0/0/8</name><connectivity-association>CA_2</connectivity-association></interfaces></macsec>"
+    "</security>";
+
+SecretBytes key_5a() {
+    SecretBytes key = SecretBytes::zeros(32);
+    for (auto& byte : key.writable()) byte = 0x5a;
+    return key;
+}
+
+constexpr UtcSeconds start = std::chrono::sys_days{std::chrono::year{2026} / 1 / 2} + 3h + 4min + 5s;
+
+TEST(Edits, StateIsReadFromTheConfiguration) {
+    MemberState state;
+    fill_state(model(chain_with_two_keys), DeviceZone(), target(), state);
+    EXPECT_TRUE(state.association_exists);
+    EXPECT_TRUE(state.uses_chain);
+    EXPECT_EQ(state.bound_interfaces, Lines{"et-0/0/9"});
+    ASSERT_EQ(state.keys.size(), 1U) << "an inactive key is none";
+    EXPECT_EQ(state.keys[0].ckn, ckn_a);
+    EXPECT_TRUE(state.keys[0].cak.same_as(key_5a()));
+    EXPECT_EQ(state.keys[0].start, start);
+}
+
+TEST(Edits, WhatIsThereAlreadyIsNotWrittenAgain) {
+    const auto now = model(chain_with_two_keys);
+    const auto key = key_5a();
+    MemberChange change;
+    change.use_chain = true;
+    change.add_to_chain = {{ckn_a, &key, start}};
+    auto plan = plan_change(now, DeviceZone(), target(), change, false);
+    ASSERT_TRUE(plan);
+    EXPECT_EQ(set_lines(*plan), Lines{});
+    auto t = target();
+    EXPECT_TRUE(plan_initial(now, t, {}).empty());
+    t.cipher = Cipher::gcm_aes_xpn_256;
+    EXPECT_EQ(set_lines(plan_initial(now, t, {})),
+              Lines{"set security macsec connectivity-association CA_1 cipher-suite gcm-aes-xpn-256"});
+}
+
+TEST(Edits, ANewKeyTakesTheFirstFreeSlotAndAnOldOneGoes) {
+    const auto key = key_5a();
+    MemberChange change;
+    change.add_to_chain = {{ckn_b, &key, start + 1h}};
+    change.remove_from_chain = {ckn_a, std::string(64, 'f')};
+    const DeviceZone zone("Europe/Berlin", 60min, start);
+    auto plan = plan_change(model(chain_with_two_keys), zone, target(), change, false);
+    ASSERT_TRUE(plan);
+    // Slot 0 goes in the same commit, slot 1 is inactive but there.
+    EXPECT_EQ(set_lines(*plan),
+              (Lines{"set security authentication-key-chains key-chain QKD_CA_1 key 2 key-name " + ckn_b,
+                     "set security authentication-key-chains key-chain QKD_CA_1 key 2 secret /* SECRET-DATA */",
+                     "set security authentication-key-chains key-chain QKD_CA_1 key 2 start-time 2026-01-02.05:04:05",
+                     "delete security authentication-key-chains key-chain QKD_CA_1 key 0"}));
+    const auto tree = new_tree();
+    append_configuration(tree->append_child("load"), *plan);
+    const SecretBytes xml = to_text(*tree);
+    EXPECT_EQ(
+        xml.reveal_text(),
+        "<load><configuration><security><authentication-key-chains><key-chain><name>QKD_CA_1</name>"
+        "<key><name>2</name><key-name>" +
+            ckn_b + "</key-name><secret>" + hex_5a +
+            "</secret><start-time>2026-01-02.05:04:05</start-time></key><key delete=\"delete\"><name>0</name></key>"
+            "</key-chain></authentication-key-chains></security></configuration></load>");
+}
+
+TEST(Edits, TheSameNameWithAnotherKeyIsAConflict) {
+    SecretBytes key = key_5a();
+    key.writable()[31] = 0;
+    MemberChange change;
+    change.add_to_chain = {{ckn_a, &key, start}};
+    auto plan = plan_change(model(chain_with_two_keys), DeviceZone(), target(), change, false);
+    ASSERT_FALSE(plan);
+    EXPECT_EQ(plan.error().code, ErrorCode::conflict);
+}
+
+TEST(Edits, AFullChainIsSaidToBeFull) {
+    std::string keys;
+    for (int i = 0; i < 64; ++i) keys += "<key><name>" + std::to_string(i) + "</name><key-name>ab</key-name></key>";
+    const auto now = model("<security><authentication-key-chains><key-chain><name>QKD_CA_1</name>" + keys +
+                           "</key-chain></authentication-key-chains></security>");
+    const auto key = key_5a();
+    MemberChange change;
+    change.add_to_chain = {{ckn_b, &key, start}};
+    auto plan = plan_change(now, DeviceZone(), target(), change, false);
+    ASSERT_FALSE(plan);
+    EXPECT_EQ(plan.error().code, ErrorCode::exhausted);
+}
+
+TEST(Edits, AnUnknownKeyIsNeverWritten) {
+    MemberChange change;
+    change.add_to_chain = {{ckn_b, nullptr, start}};
+    EXPECT_FALSE(plan_change(model(""), DeviceZone(), target(), change, false));
+    EXPECT_TRUE(plan_change(model(""), DeviceZone(), target(), change, true));
+    const auto key = key_5a();
+    for (const char* wrong : {"", "abc", "xy", "AB", "ab cd"}) {
+        change.add_to_chain = {{wrong, &key, start}};
+        EXPECT_FALSE(plan_change(model(""), DeviceZone(), target(), change, false)) << wrong;
+    }
+    change.add_to_chain = {{ckn_b, &key, std::nullopt}};
+    EXPECT_FALSE(plan_change(model(""), DeviceZone(), target(), change, false));
+}
+
+TEST(Edits, LldpAndKmeStatements) {
+    auto t = target();
+    t.lldp_in_clear = true;
+    t.kme = {"kme.example", 8443, "2001:db8::1"};
+    const auto now =
+        model("<protocols><lldp><interface><name>all</name></interface></lldp></protocols>" + chain_with_two_keys);
+    EXPECT_EQ(set_lines(plan_initial(now, t, {})),
+              (Lines{"set security macsec connectivity-association CA_1 exclude-protocol lldp",
+                     "set security macsec interfaces et-0/0/9 apply-macro qkd kme-ca true",
+                     "set security macsec interfaces et-0/0/9 apply-macro qkd kme-host https://kme.example",
+                     "set security macsec interfaces et-0/0/9 apply-macro qkd kme-keyid-check true",
+                     "set security macsec interfaces et-0/0/9 apply-macro qkd kme-method get",
+                     "set security macsec interfaces et-0/0/9 apply-macro qkd kme-port 8443",
+                     "set system static-host-mapping kme.example inet6 2001:db8::1"}));
+    EXPECT_EQ(set_lines(plan_initial(now, t, {.kme_macro = false, .host_mapping = false})),
+              Lines{"set security macsec connectivity-association CA_1 exclude-protocol lldp"});
+    // exclude-protocol in either of the ways in which a list of names may be written.
+    for (const char* form :
+         {"<exclude-protocol>lldp</exclude-protocol>", "<exclude-protocol><name>lldp</name></exclude-protocol>"}) {
+        auto text = chain_with_two_keys;
+        text.insert(text.find("<security-mode>"), form);
+        t.kme = {};
+        const auto lines = set_lines(plan_initial(model(text), t, {}));
+        EXPECT_EQ(lines, Lines{"set protocols lldp interface et-0/0/9"}) << form;
+    }
+}
+
+std::vector<Statement> one(Statement statement) {
+    std::vector<Statement> list;
+    list.push_back(std::move(statement));
+    return list;
+}
+
+TEST(Deviation, FindsWhatWasNotAskedFor) {
+    const auto before = model(chain_with_two_keys);
+    const auto plan =
+        one(remove_at({{"security", ""}, {"authentication-key-chains", ""}, {"key-chain", "QKD_CA_1"}, {"key", "0"}}));
+    auto text = chain_with_two_keys;
+    const auto begin = text.find("<key><name>0");
+    text.erase(begin, text.find("</key>", begin) + 6 - begin);
+    EXPECT_EQ(find_deviation(before, model(text), DeviceZone(), plan), "");
+    EXPECT_NE(find_deviation(before, before, DeviceZone(), plan), "") << "nothing was done";
+    auto foreign = text;
+    foreign.replace(foreign.find("<replay-protect/>"), 17, "");
+    EXPECT_NE(find_deviation(before, model(foreign), DeviceZone(), plan), "") << "something else went";
+    foreign = text;
+    foreign.replace(foreign.find("gcm-aes-256"), 11, "gcm-aes-128");
+    EXPECT_EQ(find_deviation(before, model(foreign), DeviceZone(), plan),
+              "security macsec connectivity-association CA_1 cipher-suite");
+}
+
+TEST(Deviation, AStartTimeIsComparedAsAnInstant) {
+    const DeviceZone zone("Europe/Berlin", 60min, start);
+    auto statement = set_leaf({{"security", ""},
+                               {"authentication-key-chains", ""},
+                               {"key-chain", "QKD_CA_1"},
+                               {"key", "0"},
+                               {"start-time", ""}},
+                              "2026-01-02.04:04:05");
+    statement.instant = start;
+    const auto plan = one(std::move(statement));
+    EXPECT_EQ(find_deviation(model(chain_with_two_keys), model(chain_with_two_keys), zone, plan), "");
+    auto text = chain_with_two_keys;
+    text.replace(text.find("03:04:05"), 8, "04:04:05");  // the device read local time as UTC
+    EXPECT_NE(find_deviation(model(chain_with_two_keys), model(text), zone, plan), "");
+}
+
+TEST(ForeignChange, OnlyOursPass) {
+    const auto plan = [] {
+        auto list = one(set_leaf({{"security", ""},
+                                  {"authentication-key-chains", ""},
+                                  {"key-chain", "QKD_CA_1"},
+                                  {"key", "2"},
+                                  {"key-name", ""}},
+                                 "ab"));
+        list.push_back(remove_at(
+            {{"security", ""}, {"macsec", ""}, {"connectivity-association", "CA_1"}, {"pre-shared-key", ""}}));
+        list.push_back(set_leaf({{"interfaces", ""}, {"interface", "et-0/0/9"}, {"description", ""}}, "to r2 | x"));
+        return list;
+    }();
+    const char* ours[] = {
+        "",
+        "[edit security authentication-key-chains key-chain QKD_CA_1]\n+    key 2 {\n+        key-name ab;\n+    }\n",
+        "[edit security]\n+   authentication-key-chains {\n+       key-chain QKD_CA_1 {\n+           key 2 {\n"
+        "+               key-name ab;\n+           }\n+       }\n+   }\n",
+        "[edit security macsec connectivity-association CA_1]\n-    pre-shared-key {\n-        ckn ab;\n"
+        "-        cak \"$9$x\"; ## SECRET-DATA\n-    }\n",
+        "[edit interfaces et-0/0/9]\n+  description \"to r2 | x\";\n",
+        "[edit interfaces]\n   et-0/0/9 {\n-      description old;\n+      description \"to {r2}; x\";\n   }\n"};
+    for (const char* diff : ours) EXPECT_EQ(find_foreign_change(diff, plan), "") << diff;
+    const std::pair<const char*, const char*> foreign[] = {
+        {"[edit system]\n-  host-name a;\n+  host-name b;\n", "system host-name"},
+        {"[edit security authentication-key-chains key-chain QKD_CA_1]\n+    key 3 {\n+        key-name ab;\n+    }\n",
+         "security authentication-key-chains key-chain QKD_CA_1 key 3"},
+        {"[edit security authentication-key-chains key-chain QKD_CA_1 key 2]\n+     secret \"$9$x\";\n",
+         "security authentication-key-chains key-chain QKD_CA_1 key 2 secret"},
+        {"[edit interfaces]\n   et-0/0/9 {\n+      disable;\n   }\n", "interfaces et-0/0/9"},
+        {"[edit interfaces]\n+   et-0/0/8 {\n+      description x;\n+   }\n", "interfaces et-0/0/8"},
+        {"[edit security macsec interfaces et-0/0/9]\n!     inactive: connectivity-association CA_1;\n",
+         "security macsec interfaces et-0/0/9 connectivity-association"},
+        {"[edit]\n+  snmp {\n+      community public;\n+  }\n", "snmp"}};
+    for (const auto& [diff, where] : foreign) EXPECT_EQ(find_foreign_change(diff, plan), where) << diff;
+}
+
+}  // namespace
+}  // namespace qkd::junos

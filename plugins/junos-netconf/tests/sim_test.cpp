@@ -1,0 +1,404 @@
+// Whole conversations with a simulated device behind a real sshd: what the engine will do, step by step.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "qkd/sdk/commit.hpp"
+#include "qkd/sdk/initial_config.hpp"
+#include "sshd.hpp"
+#include "support/plugin_object.hpp"
+#include "support/test_context.hpp"
+
+extern "C" const qkd::PluginDescriptor qkd_plugin_v1;
+
+namespace qkd::junos::test {
+namespace {
+
+using namespace std::chrono_literals;
+using support::PluginObject;
+using support::TestContext;
+
+const std::string ckn_a = std::string(62, 'a') + "01";
+const std::string ckn_b = std::string(62, 'b') + "02";
+
+SecretBytes key_of(std::uint8_t octet) {
+    SecretBytes key = SecretBytes::zeros(32);
+    for (auto& byte : key.writable()) byte = octet;
+    return key;
+}
+
+MemberTarget member() {
+    MemberTarget target;
+    target.link = "a--b";
+    target.device = "mx1";
+    target.connectivity_association = "CA_basic";
+    target.key_chain = "QKD_CA_basic";
+    target.interfaces = {"et-0/0/9"};
+    target.kme = {"kme.example", 443, "192.0.2.1"};
+    return target;
+}
+
+// A member of a link on one simulated device, with all three stages.
+class Junos {
+  public:
+    explicit Junos(const SshdOptions& options = {})
+        : device(options),
+          connector(qkd_plugin_v1, StageKind::connect, device.values()),
+          initial(qkd_plugin_v1, StageKind::initial_config, device.values()),
+          commit(qkd_plugin_v1, StageKind::commit, device.values()) {}
+
+    std::unique_ptr<DeviceSession> open() {
+        auto session = connector->open(context);
+        if (!session) throw std::runtime_error(session.error().what + " / " + session.error().hint);
+        return std::move(*session);
+    }
+    UtcSeconds now(DeviceSession& session) {
+        auto reading = session.clock()->read(context);
+        if (!reading) throw std::runtime_error(reading.error().what);
+        return std::chrono::floor<std::chrono::seconds>(reading->now);
+    }
+    MemberState read(DeviceSession& session) {
+        auto state = commit->read(context, session, target);
+        if (!state) throw std::runtime_error(state.error().what);
+        return std::move(*state);
+    }
+    /// Stages and commits the first key and everything around it.
+    void bring_up(DeviceSession& session) {
+        auto edits = initial->difference(context, session, target);
+        ASSERT_TRUE(edits) << edits.error().what;
+        MemberChange change;
+        change.initial = edits->get();
+        change.use_chain = true;
+        change.add_to_chain = {{ckn_a, &key_a, now(session) - 3600s}};
+        expect(commit->stage(context, session, target, change));
+        expect(commit->commit_confirmed(context, session, std::chrono::minutes{5}, "rotation 1"));
+        expect(commit->confirm(context, session, "rotation 1"));
+        expect(commit->release(context, session));
+    }
+    static void expect(const Result<void>& result) {
+        EXPECT_TRUE(result) << result.error().what << " / " << result.error().hint;
+    }
+
+    TestContext context{30s};
+    SimulatedDevice device;
+    PluginObject<Connector> connector;
+    PluginObject<InitialConfig> initial;
+    PluginObject<Commit> commit;
+    MemberTarget target = member();
+    SecretBytes key_a = key_of(0x5a);
+    SecretBytes key_b = key_of(0xc3);
+};
+
+TEST(Sim, SaysWhoItIsAndWhatTimeItIs) {
+    Junos j({.sftp = true, .host_key_type = "ecdsa", .zone = "Europe/Berlin"});
+    auto session = j.open();
+    EXPECT_EQ(session->facts().model, "mx304");
+    EXPECT_FALSE(session->facts().software.empty());
+    auto clock = session->clock()->read(j.context);
+    ASSERT_TRUE(clock) << clock.error().what;
+    const auto skew = std::chrono::abs(clock->now - std::chrono::system_clock::now());
+    EXPECT_LT(skew, 5s);
+    const auto* zone = "Europe/Berlin";
+    EXPECT_EQ(clock->zone, zone);
+    EXPECT_TRUE(clock->utc_offset == 60min || clock->utc_offset == 120min);
+    Junos::expect(session->close(j.context));
+    EXPECT_FALSE(session->alive());
+}
+
+TEST(Sim, BringsABareMemberUpInOneConfirmedCommit) {
+    for (const bool chunked : {false, true}) {
+        Junos j({.sftp = true,
+                 .host_key_type = "ed25519",
+                 .zone = "America/New_York",
+                 .rfc_compliant = chunked,
+                 .version_1_1 = chunked,
+                 .routing_engines = chunked ? 2 : 1});
+        auto session = j.open();
+        EXPECT_FALSE(j.read(*session).association_exists);
+        const auto before = j.now(*session);
+        j.bring_up(*session);
+        auto state = j.read(*session);
+        EXPECT_TRUE(state.association_exists);
+        EXPECT_TRUE(state.uses_chain);
+        EXPECT_EQ(state.bound_interfaces, j.target.interfaces);
+        ASSERT_EQ(state.keys.size(), 1U);
+        EXPECT_EQ(state.keys[0].ckn, ckn_a);
+        EXPECT_EQ(state.keys[0].slot, "0");
+        EXPECT_TRUE(state.keys[0].cak.same_as(j.key_a));
+        ASSERT_TRUE(state.keys[0].start);
+        EXPECT_LT(*state.keys[0].start, before);
+        EXPECT_GE(*state.keys[0].start, before - 3600s);
+        EXPECT_FALSE(state.pending);
+        EXPECT_NE(std::find(state.recent_comments.begin(), state.recent_comments.end(), "rotation 1"),
+                  state.recent_comments.end());
+        ASSERT_EQ(state.mka.size(), 1U);
+        EXPECT_EQ(state.mka[0].state, MkaState::down);  // no wire, no peer
+        // The simulator's own view holds the key itself.
+        EXPECT_NE(j.device.show().find(std::string(reinterpret_cast<const char*>("5a5a5a5a"))), std::string::npos);
+        // Nothing is left to do.
+        auto again = j.initial->difference(j.context, *session, j.target);
+        ASSERT_TRUE(again);
+        EXPECT_TRUE((*again)->empty());
+    }
+}
+
+TEST(Sim, PreviewShowsMaskedLinesAndNothingWhenNothingChanges) {
+    Junos j;
+    auto session = j.open();
+    auto edits = j.initial->difference(j.context, *session, j.target);
+    ASSERT_TRUE(edits);
+    MemberChange change;
+    change.initial = edits->get();
+    change.use_chain = true;
+    change.add_to_chain = {{"", nullptr, std::nullopt}};
+    auto lines = j.commit->preview(j.context, *session, j.target, change);
+    ASSERT_TRUE(lines) << lines.error().what;
+    const std::vector<std::string> expected{
+        "set security macsec connectivity-association CA_basic cipher-suite gcm-aes-xpn-256",
+        "set security macsec connectivity-association CA_basic security-mode static-cak",
+        "set security macsec interfaces et-0/0/9 apply-macro qkd kme-ca true",
+        "set security macsec interfaces et-0/0/9 apply-macro qkd kme-host https://kme.example",
+        "set security macsec interfaces et-0/0/9 apply-macro qkd kme-keyid-check true",
+        "set security macsec interfaces et-0/0/9 apply-macro qkd kme-method get",
+        "set security macsec interfaces et-0/0/9 apply-macro qkd kme-port 443",
+        "set security macsec interfaces et-0/0/9 connectivity-association CA_basic",
+        "set system static-host-mapping kme.example inet 192.0.2.1",
+        "set security authentication-key-chains key-chain QKD_CA_basic key 0 key-name <ckn-of-new-key>",
+        "set security authentication-key-chains key-chain QKD_CA_basic key 0 secret /* SECRET-DATA */",
+        "set security authentication-key-chains key-chain QKD_CA_basic key 0 start-time <start-time>",
+        "set security macsec connectivity-association CA_basic pre-shared-key-chain QKD_CA_basic"};
+    EXPECT_EQ(*lines, expected);
+    EXPECT_EQ(j.read(*session).recent_comments.size(), j.read(*session).recent_comments.size());
+    EXPECT_FALSE(j.read(*session).association_exists) << "a preview changes nothing";
+
+    j.bring_up(*session);
+    MemberChange same;
+    same.use_chain = true;
+    auto start = j.read(*session).keys.at(0).start;
+    same.add_to_chain = {{ckn_a, &j.key_a, start}};
+    lines = j.commit->preview(j.context, *session, j.target, same);
+    ASSERT_TRUE(lines);
+    EXPECT_TRUE(lines->empty()) << lines->front();
+}
+
+TEST(Sim, RevertBringsTheOldConfigurationBack) {
+    Junos j;
+    auto session = j.open();
+    j.bring_up(*session);
+    MemberChange change;
+    change.add_to_chain = {{ckn_b, &j.key_b, j.now(*session) + 600s}};
+    Junos::expect(j.commit->stage(j.context, *session, j.target, change));
+    Junos::expect(j.commit->commit_confirmed(j.context, *session, std::chrono::minutes{5}, "rotation 2"));
+    auto state = j.read(*session);
+    ASSERT_TRUE(state.pending);
+    EXPECT_EQ(state.pending->comment, "rotation 2");
+    EXPECT_EQ(state.keys.size(), 2U);
+    Junos::expect(j.commit->revert(j.context, *session, "rotation 2"));
+    state = j.read(*session);
+    EXPECT_FALSE(state.pending);
+    ASSERT_EQ(state.keys.size(), 1U);
+    EXPECT_EQ(state.keys[0].ckn, ckn_a);
+    // Once more, and of a commit that never was: success, nothing changes.
+    const auto comments = j.read(*session).recent_comments;
+    Junos::expect(j.commit->revert(j.context, *session, "rotation 2"));
+    Junos::expect(j.commit->revert(j.context, *session, "never made"));
+    EXPECT_EQ(j.read(*session).recent_comments, comments);
+    // Not even from another session.
+    auto other = j.open();
+    Junos::expect(j.commit->revert(j.context, *other, "rotation 2"));
+}
+
+TEST(Sim, RevertFromAnotherSessionAfterTheFirstWasLost) {
+    Junos j;
+    auto session = j.open();
+    j.bring_up(*session);
+    MemberChange change;
+    change.add_to_chain = {{ckn_b, &j.key_b, j.now(*session) + 600s}};
+    Junos::expect(j.commit->stage(j.context, *session, j.target, change));
+    Junos::expect(j.commit->commit_confirmed(j.context, *session, std::chrono::minutes{5}, "rotation 2"));
+    session.reset();
+    auto other = j.open();
+    // The device may need a moment until it has noticed that the first session is gone.
+    Result<void> done = j.commit->revert(j.context, *other, "rotation 2");
+    while (!done && done.error().code == ErrorCode::busy && j.context.remaining().count() > 0)
+        done = j.commit->revert(j.context, *other, "rotation 2");
+    Junos::expect(done);
+    EXPECT_EQ(j.read(*other).keys.size(), 1U);
+}
+
+TEST(Sim, AConfirmedCommitCanBeRevertedWhileNobodyCommittedSince) {
+    Junos j;
+    auto session = j.open();
+    j.bring_up(*session);
+    MemberChange change;
+    change.add_to_chain = {{ckn_b, &j.key_b, j.now(*session) + 600s}};
+    Junos::expect(j.commit->stage(j.context, *session, j.target, change));
+    Junos::expect(j.commit->commit_confirmed(j.context, *session, std::chrono::minutes{5}, "rotation 2"));
+    Junos::expect(j.commit->confirm(j.context, *session, "rotation 2"));
+    Junos::expect(j.commit->confirm(j.context, *session, "rotation 2"));  // a lost answer, asked again
+    Junos::expect(j.commit->revert(j.context, *session, "rotation 2"));
+    EXPECT_EQ(j.read(*session).keys.size(), 1U);
+}
+
+TEST(Sim, DiscardAndFailureLeaveNothingBehind) {
+    Junos j;
+    auto session = j.open();
+    MemberChange change;
+    change.add_to_chain = {{ckn_a, &j.key_a, j.now(*session)}};
+    Junos::expect(j.commit->stage(j.context, *session, j.target, change));
+    Junos::expect(j.commit->discard(j.context, *session));
+    Junos::expect(j.commit->discard(j.context, *session));
+    auto committed = j.commit->commit_confirmed(j.context, *session, std::chrono::minutes{1}, "x");
+    ASSERT_FALSE(committed);
+    EXPECT_EQ(committed.error().code, ErrorCode::conflict);
+
+    // The association without a key: refused by the commit check.
+    auto edits = j.initial->difference(j.context, *session, j.target);
+    ASSERT_TRUE(edits);
+    MemberChange keyless;
+    keyless.initial = edits->get();
+    auto refused = j.commit->stage(j.context, *session, j.target, keyless);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, ErrorCode::rejected);
+    EXPECT_NE(refused.error().what.find("required"), std::string::npos) << refused.error().what;
+    // The lock is free and the candidate clean: another session may work.
+    auto other = j.open();
+    j.bring_up(*other);
+}
+
+TEST(Sim, NamesWhoHoldsTheLockAndWhoseCommitIsPending) {
+    Junos j;
+    auto first = j.open();
+    j.bring_up(*first);
+    MemberChange change;
+    change.add_to_chain = {{ckn_b, &j.key_b, j.now(*first) + 600s}};
+    Junos::expect(j.commit->stage(j.context, *first, j.target, change));
+    auto second = j.open();
+    auto busy = j.commit->stage(j.context, *second, j.target, change);
+    ASSERT_FALSE(busy);
+    EXPECT_EQ(busy.error().code, ErrorCode::busy);
+    EXPECT_EQ(busy.error().retry, Retry::safe);
+    EXPECT_NE(busy.error().what.find(user_name()), std::string::npos) << busy.error().what;
+
+    Junos::expect(j.commit->commit_confirmed(j.context, *first, std::chrono::minutes{5}, "theirs"));
+    Junos::expect(j.commit->release(j.context, *first));
+    busy = j.commit->stage(j.context, *second, j.target, change);
+    ASSERT_FALSE(busy);
+    EXPECT_EQ(busy.error().code, ErrorCode::busy);
+    EXPECT_NE(busy.error().what.find("theirs"), std::string::npos) << busy.error().what;
+    // Having been refused it did not confirm what it met.
+    ASSERT_TRUE(j.read(*second).pending);
+    // Their commit is not ours to confirm.
+    auto confirmed = j.commit->confirm(j.context, *second, "mine");
+    ASSERT_FALSE(confirmed);
+    EXPECT_EQ(confirmed.error().code, ErrorCode::conflict);
+}
+
+TEST(Sim, WithdrawDeletesExactlyOneKey) {
+    Junos j;
+    auto session = j.open();
+    j.bring_up(*session);
+    MemberChange change;
+    change.add_to_chain = {{ckn_b, &j.key_b, j.now(*session) + 600s}};
+    Junos::expect(j.commit->stage(j.context, *session, j.target, change));
+    Junos::expect(j.commit->commit_confirmed(j.context, *session, std::chrono::minutes{5}, "rotation 2"));
+    Junos::expect(j.commit->confirm(j.context, *session, "rotation 2"));
+    Junos::expect(j.commit->release(j.context, *session));
+    Junos::expect(j.commit->withdraw(j.context, *session, j.target, ckn_b, "withdraw 2"));
+    auto state = j.read(*session);
+    ASSERT_EQ(state.keys.size(), 1U);
+    EXPECT_EQ(state.keys[0].ckn, ckn_a);
+    EXPECT_EQ(state.recent_comments.front(), "withdraw 2");
+    Junos::expect(j.commit->withdraw(j.context, *session, j.target, ckn_b, "withdraw again"));
+    EXPECT_EQ(j.read(*session).recent_comments.front(), "withdraw 2") << "no commit where there is nothing to do";
+}
+
+TEST(Sim, ReplacesAPreSharedKeyAndKeepsTheOldOneAsFallback) {
+    Junos j;
+    j.target.rollover = Rollover::pre_shared_key;
+    auto session = j.open();
+    auto edits = j.initial->difference(j.context, *session, j.target);
+    ASSERT_TRUE(edits);
+    MemberChange first;
+    first.initial = edits->get();
+    first.pre_shared = NamedKey{ckn_a, &j.key_a, std::nullopt};
+    Junos::expect(j.commit->stage(j.context, *session, j.target, first));
+    Junos::expect(j.commit->commit_confirmed(j.context, *session, std::chrono::minutes{5}, "first"));
+    Junos::expect(j.commit->confirm(j.context, *session, "first"));
+    Junos::expect(j.commit->release(j.context, *session));
+    MemberChange second;
+    second.pre_shared = NamedKey{ckn_b, &j.key_b, std::nullopt};
+    second.fallback = NamedKey{ckn_a, &j.key_a, std::nullopt};
+    Junos::expect(j.commit->stage(j.context, *session, j.target, second));
+    Junos::expect(j.commit->commit_confirmed(j.context, *session, std::chrono::minutes{5}, "second"));
+    auto state = j.read(*session);
+    ASSERT_EQ(state.keys.size(), 2U);
+    EXPECT_EQ(state.keys[0].place, KeyPlace::pre_shared);
+    EXPECT_EQ(state.keys[0].ckn, ckn_b);
+    EXPECT_TRUE(state.keys[0].cak.same_as(j.key_b));
+    EXPECT_EQ(state.keys[1].place, KeyPlace::fallback);
+    EXPECT_TRUE(state.keys[1].cak.same_as(j.key_a));
+    Junos::expect(j.commit->confirm(j.context, *session, "second"));
+    Junos::expect(j.commit->release(j.context, *session));
+
+    // From there to the key chain: the pre-shared key goes.
+    MemberChange chain;
+    chain.use_chain = true;
+    chain.add_to_chain = {{ckn_b, &j.key_b, j.now(*session) - 60s}};
+    Junos::expect(j.commit->stage(j.context, *session, j.target, chain));
+    Junos::expect(j.commit->commit_confirmed(j.context, *session, std::chrono::minutes{5}, "third"));
+    Junos::expect(j.commit->confirm(j.context, *session, "third"));
+    state = j.read(*session);
+    EXPECT_TRUE(state.uses_chain);
+    ASSERT_EQ(state.keys.size(), 2U);
+    EXPECT_EQ(state.keys[0].place, KeyPlace::chain);
+    EXPECT_EQ(state.keys[1].place, KeyPlace::fallback);
+}
+
+TEST(Sim, CarriesFilesAtomically) {
+    Junos j;
+    auto session = j.open();
+    auto* files = session->files();
+    ASSERT_NE(files, nullptr);
+    const std::string folder = "/var/tmp/qkd";
+    Junos::expect(files->make_directory(j.context, folder, 0700));
+    Junos::expect(files->make_directory(j.context, folder, 0700));
+    Junos::expect(files->put(j.context, folder + "/note", SecretBytes(std::string_view("one")), 0600));
+    Junos::expect(files->put(j.context, folder + "/note", SecretBytes(std::string_view("two")), 0600));
+    auto content = files->get(j.context, folder + "/note");
+    ASSERT_TRUE(content) << content.error().what;
+    EXPECT_EQ(content->reveal_text(), "two");
+    auto names = files->list(j.context, folder);
+    ASSERT_TRUE(names);
+    EXPECT_EQ(*names, std::vector<std::string>{"note"}) << "no temporary file stays";
+    Junos::expect(files->remove(j.context, folder + "/note"));
+    Junos::expect(files->remove(j.context, folder + "/note"));
+    auto missing = files->get(j.context, folder + "/note");
+    ASSERT_FALSE(missing);
+    EXPECT_EQ(missing.error().code, ErrorCode::not_found);
+    names = files->list(j.context, "/var/tmp/none");
+    ASSERT_TRUE(names);
+    EXPECT_TRUE(names->empty());
+    // The NETCONF session on the same connection is still in step.
+    EXPECT_FALSE(j.read(*session).pending);
+}
+
+TEST(Sim, SetsAndRestoresADescription) {
+    Junos j;
+    auto session = j.open();
+    auto* lldp = session->lldp();
+    ASSERT_NE(lldp, nullptr);
+    auto text = lldp->description(j.context, "et-0/0/9");
+    ASSERT_TRUE(text) << text.error().what;
+    EXPECT_EQ(*text, "");
+    Junos::expect(lldp->describe(j.context, "et-0/0/9", "to mx2 | 1234 \"x\""));
+    EXPECT_EQ(*lldp->description(j.context, "et-0/0/9"), "to mx2 | 1234 \"x\"");
+    Junos::expect(lldp->describe(j.context, "et-0/0/9", ""));
+    EXPECT_EQ(*lldp->description(j.context, "et-0/0/9"), "");
+    auto neighbour = lldp->neighbour(j.context, "et-0/0/9");
+    ASSERT_FALSE(neighbour);
+    EXPECT_EQ(neighbour.error().code, ErrorCode::not_found);
+}
+
+}  // namespace
+}  // namespace qkd::junos::test

@@ -1,0 +1,53 @@
+// A real OpenSSH sshd on loopback with junos-sim behind it: one simulated device for a test.
+#pragma once
+
+#include <sys/types.h>
+
+#include <filesystem>
+#include <string>
+
+#include "support/map_config.hpp"
+#include "support/temp_dir.hpp"
+
+namespace qkd::junos::test {
+
+struct SshdOptions {
+    bool sftp = true;
+    std::string host_key_type = "ed25519";
+    /// Merged over a default device.json of the simulator.
+    std::string zone = "UTC";
+    bool rfc_compliant = false;
+    bool version_1_1 = false;
+    int routing_engines = 1;
+};
+
+/// Starts sshd on a free port and ends exactly that process. Throws when it does not come up.
+class SimulatedDevice {
+  public:
+    explicit SimulatedDevice(const SshdOptions& options = {});
+    ~SimulatedDevice();
+    SimulatedDevice(const SimulatedDevice&) = delete;
+    SimulatedDevice& operator=(const SimulatedDevice&) = delete;
+
+    /// What the [device.NAME] table would say.
+    [[nodiscard]] support::Values values() const;
+    [[nodiscard]] std::string host_key_line() const;  ///< type and base64, as in a .pub file
+    [[nodiscard]] int port() const noexcept { return port_; }
+    [[nodiscard]] std::filesystem::path folder() const { return temp_.path(); }
+    [[nodiscard]] std::filesystem::path state() const { return temp_.path() / "device"; }
+    /// The simulator's own view, secrets in clear.
+    [[nodiscard]] std::string show() const;
+
+  private:
+    support::TempDir temp_;
+    int port_ = 0;
+    pid_t pid_ = -1;
+};
+
+/// A port that was free a moment ago.
+int free_port();
+std::string user_name();
+/// Runs a program, waits, gives its standard output. Throws when it fails.
+std::string run_program(const std::vector<std::string>& arguments);
+
+}  // namespace qkd::junos::test
