@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 
 #include "engine/text.hpp"
 
@@ -82,43 +83,79 @@ void convert(const toml::node& node, std::uint32_t file, TomlValue& value) {
     }
 }
 
-/// Line of the first run of more than `most_dots` dots outside strings and comments, 0 when there is none.
-std::uint32_t line_of_deep_key(std::string_view text) {
-    std::uint32_t line = 1;
-    unsigned dots = 0;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        const char c = text[i];
-        if (c == '\n') {
-            ++line;
-            dots = 0;
-        } else if (c == '.') {
-            if (++dots > most_dots) return line;
-        } else if (c == '#') {
-            while (i + 1 < text.size() && text[i + 1] != '\n') ++i;
-        } else if (c == '"' || c == '\'') {
-            const std::string triple(3, c);
-            const bool multi_line = text.substr(i, 3) == triple;
-            i += multi_line ? 3 : 1;
-            for (; i < text.size(); ++i) {
-                if (text[i] == '\n') {
-                    ++line;
-                    if (!multi_line) break;  // unterminated: the parser will say so
-                } else if (text[i] == '\\' && c == '"') {
-                    ++i;
-                    if (i < text.size() && text[i] == '\n') ++line;
-                } else if (text[i] == c && (!multi_line || text.substr(i, 3) == triple)) {
-                    // A multi-line string may end in up to two more quotes of its own content.
-                    if (multi_line) {
-                        i += 2;
-                        for (int more = 0; more < 2 && i + 1 < text.size() && text[i + 1] == c; ++more) ++i;
-                    }
-                    break;
+/// Looks through the notation for what toml++ must not be given: keys that nest too deep, and characters outside ASCII
+/// where TOML has none, at which version 3.3 runs into undefined behaviour (its table of white space is wrong).
+class Prescan {
+  public:
+    Prescan(std::string_view text, std::uint32_t file) : text_(text), file_(file) {}
+
+    std::optional<TomlProblem> run() {
+        if (text_.starts_with("\xef\xbb\xbf")) at_ = 3;  // byte order mark
+        for (; at_ < text_.size() && !problem_; ++at_) {
+            const char c = text_[at_];
+            if (c == '\n') {
+                end_line();
+            } else if (c == '.') {
+                if (++dots_ > most_dots) report("a key with too many dots", "a key has 16 dots at most");
+            } else if (c == '#') {
+                while (at_ + 1 < text_.size() && text_[at_ + 1] != '\n') ++at_;
+            } else if (c == '"' || c == '\'') {
+                skip_string(c);
+            } else if (not_ascii(c)) {
+                report("not TOML: a character outside ASCII", "such characters stand in quotes and comments only");
+            }
+        }
+        return problem_;
+    }
+
+  private:
+    static bool not_ascii(char c) { return (static_cast<unsigned char>(c) & 0x80U) != 0; }
+
+    void end_line() {
+        ++line_;
+        line_start_ = at_ + 1;
+        dots_ = 0;
+    }
+
+    void report(const char* what, const char* hint) {
+        const auto column = static_cast<std::uint32_t>(at_ - line_start_ + 1);
+        problem_ = TomlProblem{{file_, line_, column}, what, hint};
+    }
+
+    /// From the first quote to the last one.
+    void skip_string(char quote) {
+        const std::string triple(3, quote);
+        const bool multi_line = text_.substr(at_, 3) == triple;
+        at_ += multi_line ? 3 : 1;
+        for (; at_ < text_.size() && !problem_; ++at_) {
+            const char c = text_[at_];
+            if (c == '\n') {
+                end_line();
+                if (!multi_line) return;  // unterminated: the parser will say so
+            } else if (c == '\\' && quote == '"') {
+                ++at_;
+                if (at_ < text_.size() && text_[at_] == '\n') end_line();
+            } else if (c == quote && (!multi_line || text_.substr(at_, 3) == triple)) {
+                // A multi-line string may end in up to two more quotes of its own content.
+                if (multi_line) {
+                    at_ += 2;
+                    for (int more = 0; more < 2 && at_ + 1 < text_.size() && text_[at_ + 1] == quote; ++more) ++at_;
                 }
+                return;
+            } else if (multi_line && not_ascii(c)) {
+                report("a character outside ASCII in a text of several lines", "use a string on one line");
             }
         }
     }
-    return 0;
-}
+
+    std::string_view text_;
+    std::uint32_t file_;
+    std::size_t at_ = 0;
+    std::uint32_t line_ = 1;
+    std::size_t line_start_ = 0;
+    unsigned dots_ = 0;
+    std::optional<TomlProblem> problem_;
+};
 
 bool gives_up(std::string_view text) {
     try {
@@ -198,9 +235,7 @@ std::variant<TomlValue, TomlProblem> read_toml(const fs::path& path, std::uint32
         return TomlProblem{{file, 0, 0}, std::move(*why), ""};
     }
     const std::string& text = *std::get_if<0>(&read);
-    if (const auto line = line_of_deep_key(text); line != 0) {
-        return TomlProblem{{file, line, 1}, "a key with too many dots", "a key has 16 dots at most"};
-    }
+    if (auto problem = Prescan(text, file).run()) return std::move(*problem);
     try {
         const toml::parse_result parsed = toml::parse(std::string_view(text));
         if (!parsed) {
