@@ -56,7 +56,8 @@ std::optional<std::string> Deframer::next_chunked() {
         // Junos tolerates blanks between messages, e.g. the newline after the hello's ]]>]]>.
         if (message_.empty() && buffer_.size() > 1 && buffer_[0] == '\n' && buffer_[1] == '\n') buffer_.erase(0, 1);
         const auto line = buffer_.size() < 3 ? std::string::npos : buffer_.find('\n', 2);
-        if (buffer_.size() >= 2 && (buffer_[0] != '\n' || buffer_[1] != '#')) broken_ = true;
+        if (!buffer_.empty() && buffer_[0] != '\n') broken_ = true;
+        if (buffer_.size() >= 2 && buffer_[1] != '#') broken_ = true;
         if (line == std::string::npos && buffer_.size() > 14) broken_ = true;  // no header is that long
         if (broken_ || line == std::string::npos) return std::nullopt;
         const std::string header = buffer_.substr(2, line - 2);

@@ -64,7 +64,7 @@ struct EndState {
 };
 
 struct WireState {
-    Millis at = 0;  // lab clock; everything up to here has been worked out
+    Millis at = -1;  // lab clock; everything up to here has been worked out
     std::array<EndState, 2> end;
     struct Common {
         Key key;

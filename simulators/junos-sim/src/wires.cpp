@@ -101,11 +101,15 @@ WireState evaluate(const Lab& lab, const Wire& wire) {
     const fs::path folder = lab.root / "wires";
     fs::create_directories(folder);
     auto state = read_checkpoint(folder / (wire.name() + ".json"));
-    const Millis now = std::max({first.lab_now(), second.lab_now(), state.at});
-    const auto transitions =
-        advance(state, first.end_timeline(wire.a.interface), second.end_timeline(wire.b.interface), now);
+    // Both have let everything happen up to here; the clock may have moved between the two openings.
+    const Millis now = std::min(first.lab_now(), second.lab_now());
+    const auto end_a = first.end_timeline(wire.a.interface);
+    const auto end_b = second.end_timeline(wire.b.interface);
+    // A commit may still come within this very millisecond: what is written down ends before it.
+    const auto transitions = advance(state, end_a, end_b, now - 1);
     append_log(folder / (wire.name() + ".log"), wire, transitions);
     write_checkpoint(folder / (wire.name() + ".json"), state);
+    advance(state, end_a, end_b, now);
     return state;
 }
 
