@@ -165,6 +165,11 @@ Result<void> JunosCommit::confirm(Context& context, DeviceSession& session, cons
     auto junos = own(session);
     if (!junos) return std::move(junos).error();
     auto& database = (*junos)->database();
+    // Held already on the good way. Without it a commit could carry along what somebody else is editing.
+    if (auto locked = database.lock(context); !locked) {
+        database.abandon(context);
+        return locked;
+    }
     auto log = database.log(context);
     if (!log) return std::move(log).error();
     const Position before = locate(*log, comment);

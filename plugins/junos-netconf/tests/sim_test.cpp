@@ -5,6 +5,7 @@
 
 #include "qkd/sdk/commit.hpp"
 #include "qkd/sdk/initial_config.hpp"
+#include "session.hpp"
 #include "sshd.hpp"
 #include "support/plugin_object.hpp"
 #include "support/test_context.hpp"
@@ -36,6 +37,33 @@ MemberTarget member() {
     target.interfaces = {"et-0/0/9"};
     target.kme = {"kme.example", 443, "192.0.2.1"};
     return target;
+}
+
+SshdOptions lab_options() {
+    SshdOptions options;
+    options.lab = true;
+    return options;
+}
+
+SshdOptions without_sftp() {
+    SshdOptions options;
+    options.sftp = false;
+    return options;
+}
+
+SshdOptions in_zone(const std::string& zone) {
+    SshdOptions options;
+    options.zone = zone;
+    options.host_key_type = "ecdsa";
+    return options;
+}
+
+SshdOptions in_new_york(bool chunked) {
+    SshdOptions options;
+    options.zone = "America/New_York";
+    options.rfc_compliant = options.version_1_1 = chunked;
+    options.routing_engines = chunked ? 2 : 1;
+    return options;
 }
 
 // A member of a link on one simulated device, with all three stages.
@@ -90,7 +118,7 @@ class Junos {
 };
 
 TEST(Sim, SaysWhoItIsAndWhatTimeItIs) {
-    Junos j({.sftp = true, .host_key_type = "ecdsa", .zone = "Europe/Berlin"});
+    Junos j(in_zone("Europe/Berlin"));
     auto session = j.open();
     EXPECT_EQ(session->facts().model, "mx304");
     EXPECT_FALSE(session->facts().software.empty());
@@ -107,12 +135,7 @@ TEST(Sim, SaysWhoItIsAndWhatTimeItIs) {
 
 TEST(Sim, BringsABareMemberUpInOneConfirmedCommit) {
     for (const bool chunked : {false, true}) {
-        Junos j({.sftp = true,
-                 .host_key_type = "ed25519",
-                 .zone = "America/New_York",
-                 .rfc_compliant = chunked,
-                 .version_1_1 = chunked,
-                 .routing_engines = chunked ? 2 : 1});
+        Junos j(in_new_york(chunked));
         auto session = j.open();
         EXPECT_FALSE(j.read(*session).association_exists);
         const auto before = j.now(*session);
@@ -398,6 +421,134 @@ TEST(Sim, SetsAndRestoresADescription) {
     auto neighbour = lldp->neighbour(j.context, "et-0/0/9");
     ASSERT_FALSE(neighbour);
     EXPECT_EQ(neighbour.error().code, ErrorCode::not_found);
+}
+
+TEST(Sim, WithoutSftpFilesGoByScpAndAreRenamedByTheDevice) {
+    Junos j(without_sftp());
+    auto session = j.open();
+    auto* files = session->files();
+    const std::string note = "/var/tmp/note";
+    Junos::expect(files->put(j.context, note, SecretBytes(std::string_view("one")), 0600));
+    Junos::expect(files->put(j.context, note, SecretBytes(std::string(70000, 'x')), 0600));
+    auto content = files->get(j.context, note);
+    ASSERT_TRUE(content) << content.error().what;
+    EXPECT_EQ(content->reveal_text(), std::string(70000, 'x'));
+    auto names = files->list(j.context, "/var/tmp");
+    ASSERT_TRUE(names) << names.error().what;
+    EXPECT_EQ(*names, std::vector<std::string>{"note"});
+    Junos::expect(files->make_directory(j.context, "/var/tmp", 0700));
+    auto made = files->make_directory(j.context, "/var/tmp/new", 0700);
+    ASSERT_FALSE(made);
+    EXPECT_NE(made.error().hint.find("sftp-server"), std::string::npos);
+    Junos::expect(files->remove(j.context, note));
+    Junos::expect(files->remove(j.context, note));
+    auto missing = files->get(j.context, note);
+    ASSERT_FALSE(missing);
+    EXPECT_EQ(missing.error().code, ErrorCode::not_found);
+}
+
+TEST(Sim, AnExpiredCommitIsNotConfirmedAndNeedsNoRevert) {
+    Junos j(lab_options());
+    auto session = j.open();
+    j.bring_up(*session);
+    MemberChange change;
+    change.add_to_chain = {{ckn_b, &j.key_b, j.now(*session) + 600s}};
+    Junos::expect(j.commit->stage(j.context, *session, j.target, change));
+    Junos::expect(j.commit->commit_confirmed(j.context, *session, std::chrono::minutes{1}, "rotation 2"));
+    j.device.advance(61s);
+    auto confirmed = j.commit->confirm(j.context, *session, "rotation 2");
+    ASSERT_FALSE(confirmed);
+    EXPECT_EQ(confirmed.error().code, ErrorCode::conflict);
+    auto state = j.read(*session);
+    EXPECT_FALSE(state.pending);
+    EXPECT_EQ(state.keys.size(), 1U);
+    const auto comments = state.recent_comments;
+    Junos::expect(j.commit->revert(j.context, *session, "rotation 2"));
+    state = j.read(*session);
+    EXPECT_EQ(state.recent_comments, comments) << "a revert that has nothing to do commits nothing";
+    EXPECT_EQ(state.keys.size(), 1U);
+}
+
+TEST(Sim, ALostAnswerToTheCommitIsAnUnknownOutcomeThatTheHistoryResolves) {
+    for (const char* action : {"hang", "drop", "garbage"}) {
+        SCOPED_TRACE(action);
+        Junos j;
+        auto session = j.open();
+        j.bring_up(*session);
+        MemberChange change;
+        change.add_to_chain = {{ckn_b, &j.key_b, j.now(*session) + 600s}};
+        Junos::expect(j.commit->stage(j.context, *session, j.target, change));
+        j.device.fault(R"({"rpc":"commit-configuration","action":")" + std::string(action) + R"(","phase":"after"})");
+        TestContext impatient(1500ms);
+        auto done = j.commit->commit_confirmed(impatient, *session, std::chrono::minutes{5}, "rotation 2");
+        ASSERT_FALSE(done);
+        EXPECT_EQ(done.error().code, ErrorCode::unknown_outcome);
+        j.device.fault("");
+        session.reset();
+        auto other = j.open();
+        auto state = j.read(*other);
+        ASSERT_TRUE(state.pending) << "it had happened";
+        EXPECT_EQ(state.pending->comment, "rotation 2");
+        auto undone = j.commit->revert(j.context, *other, "rotation 2");
+        while (!undone && undone.error().code == ErrorCode::busy && j.context.remaining().count() > 0)
+            undone = j.commit->revert(j.context, *other, "rotation 2");
+        Junos::expect(undone);
+        EXPECT_EQ(j.read(*other).keys.size(), 1U);
+    }
+}
+
+TEST(Sim, AnInterruptedStageEndsTheSessionSoThatTheDeviceCleansUp) {
+    Junos j;
+    auto session = j.open();
+    MemberChange change;
+    change.add_to_chain = {{ckn_a, &j.key_a, j.now(*session)}};
+    j.device.fault(R"({"rpc":"get-configuration","action":"hang"})");
+    TestContext impatient(1500ms);
+    auto staged = j.commit->stage(impatient, *session, j.target, change);
+    ASSERT_FALSE(staged);
+    EXPECT_EQ(staged.error().code, ErrorCode::timeout);
+    EXPECT_FALSE(session->alive());
+    Junos::expect(j.commit->discard(j.context, *session));
+    j.device.fault("");
+    auto other = j.open();
+    auto done = j.commit->stage(j.context, *other, j.target, change);
+    while (!done && done.error().code == ErrorCode::busy && j.context.remaining().count() > 0)
+        done = j.commit->stage(j.context, *other, j.target, change);
+    Junos::expect(done);
+}
+
+TEST(Sim, SomebodyElsesUncommittedChangesAreLeftAlone) {
+    Junos j;
+    auto other = j.open();
+    auto* operator_session = dynamic_cast<JunosSession*>(other.get());
+    ASSERT_NE(operator_session, nullptr);
+    std::vector<Statement> statements;
+    statements.push_back(set_leaf({{"system", ""}, {"domain-name", ""}}, "example.net"));
+    Junos::expect(operator_session->database().load(j.context, statements));
+    auto session = j.open();
+    MemberChange change;
+    change.add_to_chain = {{ckn_a, &j.key_a, j.now(*session)}};
+    auto staged = j.commit->stage(j.context, *session, j.target, change);
+    ASSERT_FALSE(staged);
+    EXPECT_EQ(staged.error().code, ErrorCode::busy);
+    EXPECT_NE(staged.error().what.find("modified"), std::string::npos) << staged.error().what;
+    auto diff = operator_session->database().compare(j.context, 0);
+    ASSERT_TRUE(diff);
+    EXPECT_NE(diff->find("example.net"), std::string::npos) << "the operator's work is still there";
+}
+
+TEST(Sim, ErrorsOfTheDeviceNeverShowAKey) {
+    Junos j;
+    auto session = j.open();
+    MemberChange change;
+    change.add_to_chain = {{ckn_a, &j.key_a, j.now(*session)}};
+    j.device.fault(R"({"rpc":"load-configuration","action":"error","message":"bad value )" +
+                   std::string("5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a") + R"(")" + "}");
+    auto staged = j.commit->stage(j.context, *session, j.target, change);
+    ASSERT_FALSE(staged);
+    EXPECT_EQ(staged.error().code, ErrorCode::rejected);
+    EXPECT_EQ(staged.error().what.find("5a5a"), std::string::npos) << staged.error().what;
+    EXPECT_NE(staged.error().what.find("bad value <64 hex digits>"), std::string::npos) << staged.error().what;
 }
 
 }  // namespace

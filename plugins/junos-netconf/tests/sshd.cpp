@@ -105,7 +105,13 @@ SimulatedDevice::SimulatedDevice(const SshdOptions& options) {
     support::write_file(state() / "device.json",
                         R"({"name":"mx1","model":"mx304","zone":")" + options.zone + R"(","rfc_compliant":)" +
                             word(options.rfc_compliant) + R"(,"version_1_1":)" + word(options.version_1_1) +
-                            R"(,"routing_engines":)" + std::to_string(options.routing_engines) + "}\n");
+                            R"(,"routing_engines":)" + std::to_string(options.routing_engines) +
+                            (options.lab ? R"(,"lab":"../lab.json")" : "") + "}\n");
+    if (options.lab) {
+        epoch_ =
+            std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch());
+        write_lab();
+    }
     support::write_file(state() / "running.xml",
                         "<configuration><system><host-name>mx1</host-name><time-zone>" + options.zone +
                             "</time-zone><services><netconf><ssh/></netconf></services></system></configuration>");
@@ -154,6 +160,25 @@ support::Values SimulatedDevice::values() const {
             {"user", user_name()},
             {"ssh_key", "file:" + (temp_.path() / "ssh/client_key").string()},
             {"known_hosts", known.string()}};
+}
+
+void SimulatedDevice::write_lab() const {
+    const std::string epoch = std::to_string(epoch_.count());
+    support::write_file(temp_.path() / "lab.json.new", R"({"speed":1.0,"epoch_wall_ms":)" + epoch +
+                                                           R"(,"epoch_lab_ms":)" + epoch + R"(,"advanced_ms":)" +
+                                                           std::to_string(advanced_.count()) +
+                                                           R"(,"wires":[],"devices":{"mx1":"device"}})");
+    std::filesystem::rename(temp_.path() / "lab.json.new", temp_.path() / "lab.json");
+}
+
+void SimulatedDevice::advance(std::chrono::seconds time) {
+    advanced_ += time;
+    write_lab();
+}
+
+void SimulatedDevice::fault(const std::string& json) {
+    support::write_file(state() / "faults.json.new", "{\"faults\":[" + json + "]}");
+    std::filesystem::rename(state() / "faults.json.new", state() / "faults.json");
 }
 
 std::string SimulatedDevice::show() const {

@@ -3,8 +3,10 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "support/map_config.hpp"
 #include "support/temp_dir.hpp"
@@ -19,6 +21,7 @@ struct SshdOptions {
     bool rfc_compliant = false;
     bool version_1_1 = false;
     int routing_engines = 1;
+    bool lab = false;  ///< the device's clock can be advanced
 };
 
 /// Starts sshd on a free port and ends exactly that process. Throws when it does not come up.
@@ -37,9 +40,17 @@ class SimulatedDevice {
     [[nodiscard]] std::filesystem::path state() const { return temp_.path() / "device"; }
     /// The simulator's own view, secrets in clear.
     [[nodiscard]] std::string show() const;
+    /// Only in a lab: moves the device's clock.
+    void advance(std::chrono::seconds time);
+    /// One scripted fault of the simulator as JSON; empty takes it away.
+    void fault(const std::string& json);
 
   private:
+    void write_lab() const;
+
     support::TempDir temp_;
+    std::chrono::milliseconds epoch_{};
+    std::chrono::milliseconds advanced_{};
     int port_ = 0;
     pid_t pid_ = -1;
 };
