@@ -31,7 +31,7 @@ bool good(const KeyIdNotice& notice) {
     };
     return good_link(notice.link) && good_word(notice.sender) && notice.generation > 0 && !notice.key_ids.empty() &&
            std::all_of(notice.key_ids.begin(), notice.key_ids.end(), good_word) && in_range(notice.start) &&
-           in_range(notice.expires) && (notice.expires == UtcSeconds{} || notice.expires >= notice.start);
+           in_range(notice.expires);
 }
 
 std::optional<KeyIdNotice> parse(std::string_view text) {

@@ -218,7 +218,7 @@ TEST(NoticeText, TextsWithoutANoticeStayWhole) {
                                  cut("\"from\":\"r1\"", "\"from\":\"\""),
                                  cut("2d8a7c2e", "2d8a|7c2e"),
                                  cut("\"id\":", "\"ID\":"),
-                                 cut("\"exp\":1795000600", "\"exp\":5"),
+                                 cut("\"exp\":1795000600", "\"exp\":-5"),
                                  cut("\"seq\":7", "\"seq\":7,\"x\":1"),
                                  cut("\"start\":1795000000", "\"start\":18446744073709551615"),
                                  "\xff|{\xff}"};

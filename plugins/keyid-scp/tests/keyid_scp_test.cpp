@@ -168,7 +168,6 @@ TEST(NoticeFile, NothingDamagedOrForeignIsBelieved) {
                                  altered("2d8a7c2e", "2d8a 7c2e"),
                                  altered("2d8a7c2e", std::string(200, 'a')),
                                  altered("2d8a7c2e", "\\u0000"),
-                                 altered("1795000600", "1794999999"),
                                  altered("1795000600", "99999999999999"),
                                  altered("1795000000", "-1"),
                                  altered("\"schema\":1", "\"schema\":1,\"more\":1"),
@@ -224,7 +223,7 @@ TEST(NoticeFile, WhatMayNotTravelIsNotWritten) {
     EXPECT_TRUE(refused());
     notice.sender = "\xc3\xbc";
     EXPECT_TRUE(refused());
-    notice.expires = notice.start - 1s;
+    notice.expires = UtcSeconds{-1s};
     EXPECT_TRUE(refused());
     EXPECT_FALSE(refused());
 }

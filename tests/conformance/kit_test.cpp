@@ -1,0 +1,376 @@
+// Does the kit notice? Each test shows it a plugin with one defect and expects one law to be broken by it.
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <map>
+#include <mutex>
+#include <optional>
+
+#include "conformance/laws.hpp"
+#include "conformance/model_device.hpp"
+#include "conformance/sample.hpp"
+#include "qkd/sdk/encoding.hpp"
+#include "qkd/sdk/key_id_transport.hpp"
+#include "qkd/sdk/key_source.hpp"
+#include "support/map_config.hpp"
+#include "support/plugin_object.hpp"
+
+namespace {
+
+using namespace qkd;
+using namespace qkd::conformance;
+
+Subject subject_of(const PluginDescriptor& plugin) {
+    Subject subject;
+    subject.plugin = &plugin;
+    subject.config = [&plugin](StageKind kind, End) {
+        return std::make_unique<support::MapConfig>(plugin, support::scope_of(kind), support::Values{});
+    };
+    return subject;
+}
+
+std::vector<std::string> broken(const std::vector<Outcome>& outcomes) {
+    std::vector<std::string> laws;
+    for (const Outcome& outcome : outcomes) {
+        if (outcome.verdict == Verdict::broken) laws.push_back(outcome.law);
+    }
+    return laws;
+}
+
+bool breaks(const std::vector<Outcome>& outcomes, const std::string& law) {
+    const auto laws = broken(outcomes);
+    return std::find(laws.begin(), laws.end(), law) != laws.end();
+}
+
+std::vector<Outcome> judge_device(Lie lie) {
+    reset_model();
+    Subject subject = subject_of(model_device(lie));
+    MemberTarget target;
+    target.link = "l";
+    target.device = "model";
+    target.connectivity_association = "CA";
+    target.key_chain = "QKD_CA";
+    target.interfaces = {"et-0/0/0", "et-0/0/1"};
+    subject.target = target;
+    subject.advance = [](std::chrono::seconds time) {
+        advance_model(time);
+        return true;
+    };
+    return run_laws(subject);
+}
+
+TEST(Kit, AnHonestDevicePassesEveryLawThatCanBeTried) {
+    const auto outcomes = judge_device(Lie::none);
+    EXPECT_TRUE(kept(outcomes)) << to_text(outcomes);
+    const auto tried = std::count_if(outcomes.begin(), outcomes.end(), [](const Outcome& outcome) {
+        return outcome.law.starts_with("commit.") && outcome.verdict == Verdict::held;
+    });
+    EXPECT_EQ(tried, 9) << to_text(outcomes);
+}
+
+struct DeviceLie {
+    Lie lie;
+    const char* law;
+};
+class KitOnDevices : public ::testing::TestWithParam<DeviceLie> {};
+
+TEST_P(KitOnDevices, NoticesTheLie) {
+    const auto outcomes = judge_device(GetParam().lie);
+    EXPECT_TRUE(breaks(outcomes, GetParam().law)) << to_text(outcomes);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Lies, KitOnDevices,
+    ::testing::Values(
+        DeviceLie{Lie::discard_keeps, "commit.discard"}, DeviceLie{Lie::lock_ignored, "commit.lock"},
+        DeviceLie{Lie::pending_ignored, "commit.lock"}, DeviceLie{Lie::revert_does_nothing, "commit.revert"},
+        DeviceLie{Lie::late_confirm_is_ok, "commit.expiry"}, DeviceLie{Lie::preview_shows_key, "commit.preview"},
+        DeviceLie{Lie::wrong_cak, "commit.confirm"}, DeviceLie{Lie::withdraw_takes_more, "commit.withdraw"},
+        DeviceLie{Lie::never_expires, "commit.expiry"}, DeviceLie{Lie::wrong_start, "commit.confirm"},
+        DeviceLie{Lie::not_idempotent, "initial-config.again"}, DeviceLie{Lie::takes_any_session, "commit.session"},
+        DeviceLie{Lie::claims_files, "connect.offers"}));
+
+// A key source with one defect, chosen before it is judged.
+enum class Flaw : std::uint8_t {
+    none,
+    short_of_one,
+    equal_keys,
+    other_key,
+    order,
+    accepts_unknown,
+    shows_key,
+    wrong_size,
+    throws,
+    late
+};
+Flaw flaw = Flaw::none;
+
+class FlawedSource final : public KeySource {
+  public:
+    Result<void> configure(const ConfigView&) override { return {}; }
+    Result<void> probe(Context&) override { return {}; }
+    Result<SourceStatus> status(Context&, const std::string&) override { return SourceStatus{}; }
+    Result<std::vector<Key>> mint(Context& context, const MintRequest& request) override {
+        if (flaw == Flaw::throws) throw std::runtime_error("mint");
+        if (request.bits % 8 != 0 || request.bits == 0 || request.bits > 1024 || request.count == 0) return refused();
+        std::vector<Key> keys;
+        for (unsigned i = 0; i < request.count - (flaw == Flaw::short_of_one ? 1 : 0); ++i) {
+            const std::string id = "key-" + std::to_string(minted_ = minted_ + 1);
+            SecretBytes bytes = SecretBytes::zeros(request.bits / 8 + (flaw == Flaw::wrong_size ? 1 : 0));
+            if (flaw != Flaw::equal_keys)
+                std::fill(bytes.writable().begin(), bytes.writable().end(), std::uint8_t(minted_));
+            if (flaw == Flaw::shows_key) context.log(LogLevel::info, hex_encode(bytes).reveal_text());
+            pool()[id] = std::string(bytes.reveal_text());
+            keys.push_back({id, std::move(bytes)});
+        }
+        return keys;
+    }
+    Result<std::vector<Key>> fetch(Context&, const FetchRequest& request) override {
+        std::vector<Key> keys;
+        for (const auto& id : request.ids) {
+            const auto found = pool().find(id);
+            if (found == pool().end() && flaw != Flaw::accepts_unknown) {
+                return Error{ErrorCode::not_found, Retry::never, "no key of that name", "ask for another"};
+            }
+            std::string bytes = found == pool().end() ? std::string(32, 'x') : found->second;
+            if (flaw == Flaw::other_key) bytes[0] = static_cast<char>(bytes[0] + 1);
+            keys.push_back({id, SecretBytes(std::string_view(bytes))});
+        }
+        if (flaw == Flaw::order) std::reverse(keys.begin(), keys.end());
+        return keys;
+    }
+
+  private:
+    static Error refused() { return {ErrorCode::rejected, Retry::never, "cannot give such keys", "ask for others"}; }
+    static std::map<std::string, std::string>& pool() {
+        static std::map<std::string, std::string> keys;
+        return keys;
+    }
+    static inline unsigned minted_ = 0;
+};
+
+constexpr std::array source_stages{
+    StageInfo{StageKind::key_source, "batch", "", &create_stage<FlawedSource>, &destroy_stage}};
+constexpr std::array<Field, 0> no_fields{};
+constexpr PluginDescriptor source_plugin{
+    plugin_magic,      QKD_ABI_MAJOR, QKD_ABI_MINOR,        QKD_FINGERPRINT,      "flawed-source",  "1.0.0", "tests",
+    "A flawed source", "test only",   source_stages.data(), source_stages.size(), no_fields.data(), 0};
+
+struct SourceFlaw {
+    Flaw flaw;
+    const char* law;
+};
+class KitOnSources : public ::testing::TestWithParam<SourceFlaw> {};
+
+TEST_P(KitOnSources, NoticesTheFlaw) {
+    flaw = GetParam().flaw;
+    Subject subject = subject_of(source_plugin);
+    subject.keys_available = true;
+    const auto outcomes = run_laws(subject);
+    if (flaw == Flaw::none) {
+        EXPECT_TRUE(kept(outcomes)) << to_text(outcomes);
+    } else {
+        EXPECT_TRUE(breaks(outcomes, GetParam().law)) << to_text(outcomes);
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Flaws, KitOnSources,
+    ::testing::Values(SourceFlaw{Flaw::none, ""}, SourceFlaw{Flaw::short_of_one, "key-source.exact"},
+                      SourceFlaw{Flaw::wrong_size, "key-source.exact"},
+                      SourceFlaw{Flaw::equal_keys, "key-source.distinct"},
+                      SourceFlaw{Flaw::other_key, "key-source.same"}, SourceFlaw{Flaw::order, "key-source.same"},
+                      SourceFlaw{Flaw::accepts_unknown, "key-source.unknown"},
+                      SourceFlaw{Flaw::shows_key, "key-source.exact"}, SourceFlaw{Flaw::throws, "key-source.exact"}));
+
+// A transport in memory with one defect.
+enum class Leak : std::uint8_t {
+    none,
+    old_again,
+    links_mixed,
+    loses_an_id,
+    keeps_after_retract,
+    silence_is_timeout,
+    stubborn
+};
+Leak leak = Leak::none;
+
+class FlawedTransport final : public KeyIdTransport {
+  public:
+    Result<void> configure(const ConfigView&) override { return {}; }
+    Result<void> probe(Context&) override { return {}; }
+    Result<void> announce(Context&, const TransportEnd&, std::span<const TransportEnd>,
+                          const KeyIdNotice& notice) override {
+        KeyIdNotice kept = notice;
+        if (leak == Leak::loses_an_id) kept.key_ids.pop_back();
+        board()[key(notice.link)] = kept;
+        return {};
+    }
+    Result<KeyIdNotice> receive(Context& context, const TransportEnd& self, const std::string& link,
+                                std::uint64_t after) override {
+        if (leak == Leak::stubborn && self.session != nullptr) {
+            const auto give_up = std::chrono::steady_clock::now() + std::chrono::milliseconds{1500};
+            Result<std::vector<std::string>> names = self.session->files()->list(context, "/var/tmp");
+            while (!names && std::chrono::steady_clock::now() < give_up) {
+                names = self.session->files()->list(context, "/var/tmp");
+            }
+            if (!names) return std::move(names).error();
+        }
+        const auto found = board().find(key(link));
+        if (found != board().end() && (found->second.generation > after || leak == Leak::old_again))
+            return found->second;
+        const auto code = leak == Leak::silence_is_timeout ? ErrorCode::timeout : ErrorCode::not_found;
+        return Error{code, Retry::safe, "no notice", "wait"};
+    }
+    Result<void> acknowledge(Context&, const TransportEnd&, const KeyIdNotice&) override { return {}; }
+    Result<void> retract(Context&, const TransportEnd&, const std::string& link) override {
+        if (leak != Leak::keeps_after_retract) board().erase(key(link));
+        return {};
+    }
+
+  private:
+    static std::string key(const std::string& link) { return leak == Leak::links_mixed ? "all" : link; }
+    static std::map<std::string, KeyIdNotice>& board() {
+        static std::map<std::string, KeyIdNotice> notices;
+        return notices;
+    }
+};
+
+constexpr std::array transport_stages{
+    StageInfo{StageKind::key_id_transport, "memory", "", &create_stage<FlawedTransport>, &destroy_stage}};
+constexpr PluginDescriptor transport_plugin{plugin_magic,
+                                            QKD_ABI_MAJOR,
+                                            QKD_ABI_MINOR,
+                                            QKD_FINGERPRINT,
+                                            "flawed-transport",
+                                            "1.0.0",
+                                            "tests",
+                                            "A flawed transport",
+                                            "test only",
+                                            transport_stages.data(),
+                                            transport_stages.size(),
+                                            no_fields.data(),
+                                            0};
+
+struct TransportLeak {
+    Leak leak;
+    const char* law;
+};
+class KitOnTransports : public ::testing::TestWithParam<TransportLeak> {};
+
+TEST_P(KitOnTransports, NoticesTheLeak) {
+    leak = GetParam().leak;
+    const auto outcomes = run_laws(subject_of(transport_plugin));
+    if (leak == Leak::none) {
+        EXPECT_TRUE(kept(outcomes)) << to_text(outcomes);
+    } else {
+        EXPECT_TRUE(breaks(outcomes, GetParam().law)) << to_text(outcomes);
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Leaks, KitOnTransports,
+                         ::testing::Values(TransportLeak{Leak::none, ""},
+                                           TransportLeak{Leak::old_again, "key-id-transport.newest"},
+                                           TransportLeak{Leak::links_mixed, "key-id-transport.apart"},
+                                           TransportLeak{Leak::loses_an_id, "key-id-transport.same"},
+                                           TransportLeak{Leak::keeps_after_retract, "key-id-transport.undo"},
+                                           TransportLeak{Leak::silence_is_timeout, "key-id-transport.silence"},
+                                           TransportLeak{Leak::stubborn, "key-id-transport.deadline"}));
+
+// What configure() must not do.
+enum class Trace : std::uint8_t { opens_a_file, changes_umask, changes_environment, grows, fails };
+Trace trace = Trace::fails;
+
+class TracingStage final : public Stage {
+  public:
+    ~TracingStage() override {
+        if (fd_ >= 0) ::close(fd_);
+    }
+    TracingStage() = default;
+    TracingStage(const TracingStage&) = delete;
+    TracingStage& operator=(const TracingStage&) = delete;
+    Result<void> configure(const ConfigView&) override {
+        switch (trace) {
+            case Trace::opens_a_file: fd_ = ::dup(0); break;
+            case Trace::changes_umask: (void)::umask(0077); break;
+            case Trace::changes_environment: (void)::setenv("QKD_CONFORMANCE_TRACE", "1", 1); break;
+            case Trace::grows: hoard().emplace_back(4096, 'x'); break;
+            case Trace::fails: return Error{ErrorCode::config, Retry::never, "no", ""};
+        }
+        return {};
+    }
+    Result<void> probe(Context&) override { return {}; }
+
+  private:
+    static std::vector<std::string>& hoard() {
+        static std::vector<std::string> all;
+        return all;
+    }
+    int fd_ = -1;
+};
+
+constexpr std::array tracing_stages{
+    StageInfo{StageKind::key_source, "", "", &create_stage<TracingStage>, &destroy_stage}};
+constexpr std::array tracing_fields{
+    Field{Scope::kme, FieldType::secret, "token", true, "env:X", nullptr, "no sentence"},
+    Field{Scope::kme, FieldType::integer, "size", false, "7", "1..5", "A number."},
+    Field{Scope::persist, FieldType::string, "Elsewhere", false, nullptr, nullptr, ""}};
+constexpr PluginDescriptor tracing_plugin{plugin_magic,
+                                          QKD_ABI_MAJOR,
+                                          QKD_ABI_MINOR,
+                                          QKD_FINGERPRINT,
+                                          "Tracing_Plugin",
+                                          "",
+                                          "tests",
+                                          "Leaves traces",
+                                          "stable",
+                                          tracing_stages.data(),
+                                          tracing_stages.size(),
+                                          tracing_fields.data(),
+                                          tracing_fields.size()};
+
+TEST(Kit, NoticesWhatConfigureLeavesBehind) {
+    const mode_t mask = ::umask(0022);
+    for (const Trace one : {Trace::opens_a_file, Trace::changes_umask, Trace::changes_environment}) {
+        trace = one;
+        const auto outcomes = run_laws(subject_of(tracing_plugin));
+        EXPECT_TRUE(breaks(outcomes, "all.pure")) << static_cast<int>(one) << "\n" << to_text(outcomes);
+        (void)::umask(mask);
+        (void)::unsetenv("QKD_CONFORMANCE_TRACE");
+    }
+    trace = Trace::fails;
+    const auto outcomes = run_laws(subject_of(tracing_plugin));
+    EXPECT_TRUE(breaks(outcomes, "all.pure")) << to_text(outcomes);
+}
+
+TEST(Kit, NoticesGrowth) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    GTEST_SKIP() << "the sanitizer's own allocator does not count for mallinfo2";
+#endif
+    trace = Trace::grows;
+    EXPECT_TRUE(breaks(run_laws(subject_of(tracing_plugin)), "all.thousand"));
+}
+
+TEST(Kit, NoticesABadDescriptor) {
+    trace = Trace::opens_a_file;
+    const auto outcomes = run_laws(subject_of(tracing_plugin));
+    EXPECT_TRUE(breaks(outcomes, "all.descriptor"));
+    const std::string text = to_text(outcomes);
+    for (const char* complaint : {"token: required, and yet it has a default", "token: a secret must have no default",
+                                  "token: its documentation is no sentence", "size: its default is not allowed",
+                                  "Elsewhere: the key is not lower-case", "Elsewhere: not documented",
+                                  "Elsewhere: stands in a table of no stage"}) {
+        EXPECT_NE(text.find(complaint), std::string::npos) << complaint << " is missing in\n" << text;
+    }
+}
+
+TEST(Kit, TheSampleShowsEveryField) {
+    EXPECT_EQ(sample(tracing_plugin, Scope::kme), "token = \"env:SECRET\"\nsize = 7\n");
+    EXPECT_TRUE(check_samples(tracing_plugin).empty());
+}
+
+}  // namespace

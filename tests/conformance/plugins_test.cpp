@@ -1,0 +1,111 @@
+// The plugins of this tree, loaded as the engine loads them, under the laws of the conformance kit.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <functional>
+#include <iostream>
+#include <map>
+#include <sstream>
+
+#include "conformance/laws.hpp"
+#include "engine/plugin_host.hpp"
+#include "support/pki.hpp"
+#include "support/plugin_object.hpp"
+#include "support/temp_dir.hpp"
+
+namespace {
+
+using namespace qkd;
+using namespace qkd::conformance;
+
+engine::PluginHost& host() {
+    static engine::PluginHost only(engine::PluginHost::default_directory());
+    return only;
+}
+
+/// What a plugin needs to be tried. {state} is a private directory.
+struct Setting {
+    support::Values values;  ///< beyond the defaults
+    bool keys_available = false;
+    /// Sends the plugin to a port of 127.0.0.1; empty when it has no peer.
+    std::function<void(support::Values&, std::uint16_t)> point_to;
+};
+
+/// Those that need more than their defaults. `pki` holds a certificate and its key.
+std::map<std::string, Setting> settings(const std::string& pki) {
+    std::map<std::string, Setting> all;
+    all["kme-mock"].keys_available = true;
+    all["kme-etsi014"] = {{{"url", "https://127.0.0.1:1"},
+                           {"ca", pki + "/cert.pem"},
+                           {"cert", pki + "/cert.pem"},
+                           {"key", "file:" + pki + "/key.pem"}},
+                          false,
+                          [](support::Values& values, std::uint16_t port) {
+                              values["url"] = "https://127.0.0.1:" + std::to_string(port);
+                          }};
+    all["certs-x509"].values = {{"directory", "{state}/certs"}, {"ca", "generate"}};
+    all["junos-netconf"] = {{{"host", "127.0.0.1"},
+                             {"port", "1"},
+                             {"user", "lab"},
+                             {"password", "text:no secret"},
+                             {"host_key", "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}},
+                            false,
+                            [](support::Values& values, std::uint16_t port) { values["port"] = std::to_string(port); }};
+    return all;
+}
+
+class Plugins : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(Plugins, KeepTheLaws) {
+    const auto loaded = host().load(GetParam());
+    ASSERT_TRUE(loaded) << loaded.error().what;
+    const PluginDescriptor& plugin = *(*loaded)->descriptor;
+
+    const support::TempDir temp;
+    const auto pki = temp.path() / "pki";
+    std::filesystem::create_directory(pki);
+    support::write_self_signed(pki);
+    const Setting setting = settings(pki.string())[GetParam()];
+    Subject subject;
+    subject.plugin = &plugin;
+    subject.scratch = temp.path() / "state";
+    std::filesystem::create_directory(subject.scratch);
+    subject.keys_available = setting.keys_available;
+    subject.initiator_sae = "sae-a";
+    subject.responder_sae = "sae-b";
+    const auto view = [&](StageKind kind, const support::Values& values, const std::string& sae) {
+        return std::make_unique<support::MapConfig>(plugin, support::scope_of(kind), values, subject.scratch.string(),
+                                                    sae);
+    };
+    subject.config = [&](StageKind kind, End end) {
+        return view(kind, setting.values, end == End::initiator ? subject.initiator_sae : subject.responder_sae);
+    };
+    if (setting.point_to) {
+        subject.config_at_port = [&](StageKind kind, std::uint16_t port) {
+            support::Values values = setting.values;
+            setting.point_to(values, port);
+            return view(kind, values, subject.initiator_sae);
+        };
+    }
+    const auto outcomes = run_laws(subject);
+    EXPECT_TRUE(kept(outcomes)) << to_text(outcomes);
+    for (const Outcome& outcome : outcomes) {
+        if (outcome.verdict == Verdict::not_tried)
+            std::cout << "not tried: " << outcome.law << ": " << outcome.detail << '\n';
+    }
+}
+
+std::vector<std::string> names() {
+    std::vector<std::string> all;
+    std::istringstream words(QKD_PLUGINS_UNDER_TEST);
+    for (std::string word; words >> word;) all.push_back(word);
+    return all;
+}
+
+INSTANTIATE_TEST_SUITE_P(OfThisTree, Plugins, ::testing::ValuesIn(names()), [](const auto& parameter) {
+    std::string name = parameter.param;
+    std::replace(name.begin(), name.end(), '-', '_');
+    return name;
+});
+
+}  // namespace
