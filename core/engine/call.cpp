@@ -64,7 +64,7 @@ void Caller::run(const CallSpec& spec, const std::string& plugin,
     const auto patient_until = Steady::now() + spec.patience;
     auto backoff = spec.retry.backoff;
 
-    observer_.step_begins(place);
+    if (!spec.quiet) observer_.step_begins(place);
     const auto begun = Steady::now();
     const Error* error = nullptr;
     unsigned attempts = 0;
@@ -95,7 +95,7 @@ void Caller::run(const CallSpec& spec, const std::string& plugin,
         if (!pause(wait, stop)) break;
     }
     const auto took = Steady::now() - begun;
-    observer_.step_ends(place, took, error);
+    if (!spec.quiet || error != nullptr) observer_.step_ends(place, took, error);
     if (StageReport* report = stage_report(spec.stage, plugin)) {
         report->ms += std::chrono::duration<double, std::milli>(took).count();
         report->attempts = std::max(report->attempts, attempts);

@@ -153,8 +153,9 @@ Result<void> Crew::read_clocks(Cancel cancel) {
                          "device " + m.member->device + " does not tell its clock",
                          "use a device plugin whose connect stage provides 'clock'"};
         }
-        auto reading = m.caller(spec(StageKind::connect, "clock", cancel), m.connector.name,
-                                [&](Context& context) { return clock->read(context); });
+        CallSpec look = spec(StageKind::connect, "clock", cancel);
+        look.quiet = true;
+        auto reading = m.caller(look, m.connector.name, [&](Context& context) { return clock->read(context); });
         if (!reading) return std::move(reading).error();
         m.clock = std::move(*reading);
         return {};
@@ -183,7 +184,9 @@ Result<void> Crew::read_states(Cancel cancel) {
 
 Result<void> Crew::read_mka(Cancel cancel) {
     return each([&](MemberRun& m) -> Result<void> {
-        auto mka = m.caller(spec(StageKind::commit, "read-mka", cancel), m.commit.name,
+        CallSpec look = spec(StageKind::commit, "read-mka", cancel);
+        look.quiet = true;
+        auto mka = m.caller(look, m.commit.name,
                             [&](Context& context) { return m.commit->read_mka(context, *m.session, m.target); });
         if (!mka) return std::move(mka).error();
         m.state.mka = std::move(*mka);

@@ -103,6 +103,7 @@ class Rotation {
     /// Polls the devices until every required interface is secured on the new key and stays so for the MKA life time.
     /// All times are the devices' own.
     Result<void> wait_until_live(Cancel cancel);
+    Result<void> poll_until_live(Cancel cancel);
     /// Empty when all required interfaces are secured on the new key; else which are not.
     [[nodiscard]] std::string not_live();
 

@@ -62,6 +62,19 @@ UtcMillis Rotation::earliest_clock() {
 }
 
 Result<void> Rotation::wait_until_live(Cancel cancel) {
+    // Watching is a poll of many quiet calls; for the observers it is one step of each member.
+    Observer& observer = shared_.observer;
+    const auto begun = Steady::now();
+    const auto place = [&](const MemberRun& m) { return Place{link_.name, m.member->device, "verify", m.commit.name}; };
+    for (const auto& m : crew_.members()) observer.step_begins(place(m));
+    auto live = poll_until_live(cancel);
+    for (const auto& m : crew_.members()) {
+        observer.step_ends(place(m), Steady::now() - begun, live ? nullptr : &live.error());
+    }
+    return live;
+}
+
+Result<void> Rotation::poll_until_live(Cancel cancel) {
     const UtcMillis begin =
         start_ ? UtcMillis(*start_) : *std::max_element(commit_clocks_.begin(), commit_clocks_.end());
     UtcMillis give_up = begin + mka_grace + pipeline_.commit.max_clock_skew;

@@ -9,7 +9,7 @@ import unittest
 from qkd_lab import DEADLINE, Lab, assert_secured
 
 STEPS = ["connect", "read", "certs", "initial-config", "mint", "announce", "receive", "fetch", "stage", "commit-confirmed",
-         "read-back", "confirm", "read-mka"]
+         "read-back", "confirm", "verify"]
 
 
 def interrupt_at(lab, step):
