@@ -27,7 +27,7 @@ std::string filled(std::string_view text, std::size_t indent) {
 }
 
 std::string option_lines(std::span<const Option> options) {
-    constexpr std::size_t column = 26;
+    constexpr std::size_t column = 28;
     std::string text;
     for (const auto& option : options) {
         std::string left = option.letter != 0 ? std::string("  -") + option.letter + ", " : std::string("      ");
@@ -53,13 +53,16 @@ std::string section(const char* title, const std::string& body) {
 std::string help_page(const Command& command) {
     std::string text = "NAME\n  qkd-macsec " + std::string(command.name) + " - " + command.summary + "\n";
     std::string synopsis;
-    for (const auto* line : command.synopsis) synopsis += std::string("  qkd-macsec ") + line + "\n";
+    for (const std::string line : command.synopsis) {
+        // A line that begins with a space goes on with the one before.
+        synopsis += (line.starts_with(' ') ? "             " : "  qkd-macsec ") + line + "\n";
+    }
     text += section("SYNOPSIS", synopsis);
     text += section("DESCRIPTION", filled(command.description, 2));
     text += section("OPTIONS", option_lines(command.options));
     text += section("GLOBAL OPTIONS", option_lines(global_options()));
-    text += section("EXIT STATUS", filled(command.exit_status, 2));
-    text += section("EXAMPLES", filled(command.examples, 2));
+    text += section("EXIT STATUS", filled(command.exit_status, 0));
+    text += section("EXAMPLES", filled(command.examples, 0));
     return text;
 }
 

@@ -5,17 +5,17 @@
 
 namespace qkd::engine {
 
-void Findings::add(Place place, Finding finding) {
+void Findings::add(FilePlace place, Finding finding) {
     if (finding.severity == Finding::Severity::error) ++errors_;
     if (!said_.emplace(place, finding.what).second) return;
     entries_.push_back({place, std::move(finding)});
 }
 
-void Findings::error(Place place, std::string what, std::string allowed, std::string did_you_mean) {
+void Findings::error(FilePlace place, std::string what, std::string allowed, std::string did_you_mean) {
     add(place, {Finding::Severity::error, {}, 0, 0, std::move(what), std::move(allowed), std::move(did_you_mean)});
 }
 
-void Findings::warning(Place place, std::string what, std::string allowed) {
+void Findings::warning(FilePlace place, std::string what, std::string allowed) {
     add(place, {Finding::Severity::warning, {}, 0, 0, std::move(what), std::move(allowed), {}});
 }
 

@@ -19,8 +19,8 @@ struct SourceFile {
 /// Says each thing once: a mistake in a defaults table would else be told for every noun that takes it.
 class Findings {
   public:
-    void error(Place place, std::string what, std::string allowed = {}, std::string did_you_mean = {});
-    void warning(Place place, std::string what, std::string allowed = {});
+    void error(FilePlace place, std::string what, std::string allowed = {}, std::string did_you_mean = {});
+    void warning(FilePlace place, std::string what, std::string allowed = {});
     /// Errors reported so far, repetitions included.
     [[nodiscard]] std::size_t errors() const noexcept { return errors_; }
     /// Sorted by file and place.
@@ -28,13 +28,13 @@ class Findings {
 
   private:
     struct Entry {
-        Place place;
+        FilePlace place;
         Finding finding;
     };
-    void add(Place place, Finding finding);
+    void add(FilePlace place, Finding finding);
 
     std::vector<Entry> entries_;
-    std::set<std::pair<Place, std::string>> said_;
+    std::set<std::pair<FilePlace, std::string>> said_;
     std::size_t errors_ = 0;
 };
 

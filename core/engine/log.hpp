@@ -19,7 +19,7 @@ struct LogOptions {
     LogLevel level = LogLevel::warning;  ///< of standard error
     LogFormat format = LogFormat::text;  ///< of standard error and of the trace file
     bool colour = false;
-    std::filesystem::path trace_file;  ///< empty: none
+    std::filesystem::path trace_file{};  ///< empty: none
 };
 
 /// Words of the levels: error, warning, notice, info, debug, trace.

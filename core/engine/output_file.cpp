@@ -28,11 +28,13 @@ fs::path folder_of(const fs::path& path) {
 }
 
 /// Where the bytes go: the target of a symbolic link, also of one that leads nowhere yet.
-fs::path target_of(const fs::path& path) {
-    std::error_code ignored;
-    if (!fs::is_symlink(path, ignored)) return path;
-    const fs::path target = fs::weakly_canonical(path, ignored);
-    return ignored ? path : target;
+fs::path target_of(fs::path path) {
+    constexpr int longest_chain = 40;  // as in the kernel
+    std::error_code failure;
+    for (int i = 0; i < longest_chain && fs::is_symlink(path, failure); ++i) {
+        path = folder_of(path) / fs::read_symlink(path, failure);
+    }
+    return path;
 }
 
 bool is_special(const fs::path& path) {

@@ -49,7 +49,7 @@ void check_members(Draft& draft) {
         std::set<std::string> saes;
         for (std::size_t m = 0; m < link.members.size(); ++m) {
             const Member& member = link.members[m];
-            const Place place = more.members[m];
+            const FilePlace place = more.members[m];
             if (member.device.empty()) continue;
             if (!devices.insert(member.device).second) {
                 draft.findings.error(
@@ -107,7 +107,7 @@ std::optional<StageKind> stage_named(std::string_view word) {
 }
 
 /// Does `device`'s plugin provide "connect:files" and the like? Says so once per pair of plugins.
-void check_word(Draft& draft, Place place, const std::string& user, const std::string& need,
+void check_word(Draft& draft, FilePlace place, const std::string& user, const std::string& need,
                 const std::string& device) {
     const auto found = draft.devices.find(device);
     if (found == draft.devices.end() || found->second.plugin == nullptr) return;
@@ -124,7 +124,7 @@ void check_word(Draft& draft, Place place, const std::string& user, const std::s
                                           : "it provides: " + join(provided, ", "));
 }
 
-void check_needs(Draft& draft, Place place, const Plugin& plugin, StageKind kind, const std::string& device) {
+void check_needs(Draft& draft, FilePlace place, const Plugin& plugin, StageKind kind, const std::string& device) {
     const StageInfo* stage = plugin.stage(kind);
     if (stage == nullptr) return;
     for (const auto& need : split(stage->needs, ' ')) {
@@ -264,7 +264,7 @@ void check_all_files(Draft& draft) {
 }
 
 /// Lets the plugin look at its values: configure() is pure, and some rules only the plugin knows.
-void try_stage(Draft& draft, const Plugin& plugin, StageKind kind, const Noun& noun, Place place,
+void try_stage(Draft& draft, const Plugin& plugin, StageKind kind, const Noun& noun, FilePlace place,
                const std::string& sae) {
     Pipeline view_of;
     view_of.tables = draft.tables;

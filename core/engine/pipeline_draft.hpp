@@ -16,7 +16,7 @@ namespace qkd::engine {
 
 /// A device or KME with what only the checks need.
 struct NounDraft {
-    Place place;
+    FilePlace place;
     const Plugin* plugin = nullptr;  ///< null when it cannot be used
     std::size_t table = 0;
     bool sound = false;             ///< its table has no errors
@@ -25,10 +25,10 @@ struct NounDraft {
 };
 
 struct LinkDraft {
-    Place place;
-    std::vector<Place> members;  ///< in the order of Link::members
+    FilePlace place;
+    std::vector<FilePlace> members;  ///< in the order of Link::members
     const Plugin* transport = nullptr;
-    Place transport_place;
+    FilePlace transport_place;
     bool transport_sound = false;
 };
 
@@ -51,12 +51,12 @@ struct Draft {
 
     bool all_files_read = true;
 
-    std::map<StageKind, Place> stage_places;
+    std::map<StageKind, FilePlace> stage_places;
     const Plugin* certs = nullptr;  ///< plugin of the certs stage
-    Place certs_place;
+    FilePlace certs_place;
     bool certs_sound = false;
     const Plugin* persist = nullptr;
-    Place persist_place;
+    FilePlace persist_place;
     bool persist_sound = false;
 
     std::map<std::string, NounDraft> devices;
@@ -81,7 +81,7 @@ inline constexpr NameRule key_chain_name = {"key chain", "._-", 64};
 inline constexpr NameRule sae_name = {"SAE ID", "._:@+=~-", 128};
 
 /// False, with a finding, when the name breaks the rule.
-bool check_name(Draft& draft, const NameRule& rule, const std::string& name, Place place);
+bool check_name(Draft& draft, const NameRule& rule, const std::string& name, FilePlace place);
 
 /// The plugin that `value` names, if it can be used and has the stage; else null, with a finding that says why.
 const Plugin* bind_plugin(Draft& draft, const TomlValue& value, StageKind stage, std::string_view label);

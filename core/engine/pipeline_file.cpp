@@ -32,7 +32,7 @@ constexpr std::array pipeline_fields = {
 
 /// Reads a file into draft.roots; false, with a finding, when there is nothing to go on with. `named_at` is where the
 /// file is named: a file that cannot be opened is a mistake there.
-bool read_file(Draft& draft, const fs::path& path, Place named_at) {
+bool read_file(Draft& draft, const fs::path& path, FilePlace named_at) {
     const auto index = static_cast<std::uint32_t>(draft.files.size());
     draft.files.push_back({path.string(), fs::absolute(path).parent_path().lexically_normal()});
     auto read = read_toml(path, index);
@@ -52,7 +52,7 @@ bool read_file(Draft& draft, const fs::path& path, Place named_at) {
 
 /// `schema = 1`. A file of another schema is not looked into any further.
 bool check_schema(Draft& draft, const TomlValue& root, bool required) {
-    const Place top = {root.place.file, 1, 1};
+    const FilePlace top = {root.place.file, 1, 1};
     const TomlValue* schema = root.find("schema");
     if (schema == nullptr) {
         if (required) draft.findings.error(top, "missing key 'schema'", "begin the file with: schema = 1");
@@ -115,7 +115,7 @@ void read_defaults(Draft& draft, const TomlValue& root) {
 }
 
 /// The state directory is made by the first run; here only what would keep it from that.
-void check_state_directory(Draft& draft, Place place) {
+void check_state_directory(Draft& draft, FilePlace place) {
     const fs::path& state = draft.pipeline.state;
     struct stat info {};
     if (stat(state.c_str(), &info) != 0) {
@@ -187,7 +187,7 @@ LoadedPipeline load(const fs::path& file, PluginHost& host) {
 
 }  // namespace
 
-bool check_name(Draft& draft, const NameRule& rule, const std::string& name, Place place) {
+bool check_name(Draft& draft, const NameRule& rule, const std::string& name, FilePlace place) {
     const auto plain = [](char c) {
         return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
     };
@@ -246,7 +246,7 @@ void read_pipeline_table(Draft& draft) {
     if (table == nullptr)
         draft.findings.error({0, 1, 1}, "missing table [pipeline]", "it names the pipeline and its state directory");
     const bool usable = table != nullptr && table->type == Type::table;
-    TableSpec spec{"[pipeline]", usable ? table->key_place : Place{0, 1, 1}, "", {}, {}};
+    TableSpec spec{"[pipeline]", usable ? table->key_place : FilePlace{0, 1, 1}, "", {}, {}};
     for (const auto& field : pipeline_fields) {
         if (usable || !field.required) spec.fields.push_back(&field);
     }

@@ -146,7 +146,7 @@ void read_key_ids(Draft& draft, const TomlValue* table, const std::string& link_
     const TomlValue empty;
     TomlValue name;
     const std::string label = "key_ids of " + link_label;
-    Place place = more.place;
+    FilePlace place = more.place;
     if (table == nullptr) {
         if (!wanted) return;
         if (draft.pipeline.mode == Mode::onbox) {

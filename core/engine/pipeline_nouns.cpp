@@ -75,7 +75,7 @@ void for_each_noun(Draft& draft, const NounKind& kind, const Taken& taken, Take 
             }
             if (!check_name(draft, kind.rule, table.key, table.key_place)) continue;
             if (const auto known = taken.find(table.key); known != taken.end()) {
-                const Place& first = known->second.place;
+                const FilePlace& first = known->second.place;
                 draft.findings.error(
                     table.key_place, std::string(kind.word) + " '" + table.key + "' is already defined",
                     "the first one is in " + draft.files.at(first.file).shown + ", line " + std::to_string(first.line));

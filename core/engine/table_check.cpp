@@ -219,7 +219,7 @@ class ValueCheck {
         }
     }
 
-    [[nodiscard]] std::string absolute(const std::string& path, Place place) const {
+    [[nodiscard]] std::string absolute(const std::string& path, FilePlace place) const {
         if (path.starts_with("{state}")) return path;
         return (files_.at(place.file).directory / path).lexically_normal().string();
     }
@@ -247,7 +247,7 @@ std::int64_t CheckedTable::number(std::string_view key) const {
 std::chrono::milliseconds CheckedTable::duration(std::string_view key) const {
     return std::chrono::milliseconds{number(key)};
 }
-Place CheckedTable::place_of(std::string_view key) const {
+FilePlace CheckedTable::place_of(std::string_view key) const {
     const auto* value = find(key);
     return value == nullptr ? place : value->place;
 }

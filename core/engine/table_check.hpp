@@ -23,13 +23,13 @@ struct CheckedValue {
     std::string text;               ///< string, one_of, url; path and secret with absolute paths
     std::int64_t number = 0;        ///< integer; boolean as 0 and 1; duration in milliseconds
     std::vector<std::string> list;  ///< string_list
-    Place place;                    ///< of the value, or of its table
+    FilePlace place;                ///< of the value, or of its table
     bool given = false;
 };
 
 struct CheckedTable {
     std::string label;  ///< "[device.mx1]"
-    Place place;
+    FilePlace place;
     std::vector<CheckedValue> values;
     bool sound = true;  ///< no error was found in it
 
@@ -39,7 +39,7 @@ struct CheckedTable {
     [[nodiscard]] std::string text(std::string_view key) const;
     [[nodiscard]] std::int64_t number(std::string_view key) const;
     [[nodiscard]] std::chrono::milliseconds duration(std::string_view key) const;
-    [[nodiscard]] Place place_of(std::string_view key) const;
+    [[nodiscard]] FilePlace place_of(std::string_view key) const;
 };
 
 /// An entry and the name of the table it stands in, which may be a table of defaults.
@@ -50,7 +50,7 @@ struct TableEntry {
 
 struct TableSpec {
     std::string label;
-    Place place;        ///< for what is missing
+    FilePlace place;    ///< for what is missing
     std::string owner;  ///< a plugin's name; empty = the core
     std::vector<const Field*> fields;
     std::vector<std::string> also;  ///< further keys that are right here and read elsewhere

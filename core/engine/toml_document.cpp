@@ -43,7 +43,7 @@ constexpr std::size_t largest_file = std::size_t{16} << 20U;
 /// exhaust the stack. Pipeline files need two.
 constexpr unsigned most_dots = 16;
 
-Place place_of(const toml::source_region& region, std::uint32_t file) {
+FilePlace place_of(const toml::source_region& region, std::uint32_t file) {
     return {file, region.begin.line, region.begin.column};
 }
 

@@ -12,20 +12,20 @@
 namespace qkd::engine {
 
 /// A place in one of the files of a pipeline. Line and column count from 1; line 0 = the file as a whole.
-struct Place {
+struct FilePlace {
     std::uint32_t file = 0;  ///< 0 = the pipeline file, 1 = its inventory
     std::uint32_t line = 0;
     std::uint32_t column = 0;
-    auto operator<=>(const Place&) const = default;
+    auto operator<=>(const FilePlace&) const = default;
 };
 
 /// A value with its key (empty in arrays). The entries of a table stand in file order.
 struct TomlValue {
     enum class Type : std::uint8_t { string, integer, real, boolean, time, array, table };
     std::string key;
-    Place key_place;  ///< of the key; in arrays of the value
+    FilePlace key_place;  ///< of the key; in arrays of the value
     Type type = Type::table;
-    Place place;       ///< of the value
+    FilePlace place;   ///< of the value
     std::string text;  ///< string
     std::int64_t integer = 0;
     bool boolean = false;
@@ -38,7 +38,7 @@ const char* type_name(TomlValue::Type type) noexcept;
 
 /// Line 0: the file could not be read at all.
 struct TomlProblem {
-    Place place;
+    FilePlace place;
     std::string what;
     std::string hint;
 };
