@@ -19,7 +19,7 @@ namespace qkd::net {
 namespace {
 
 // Order of preference. Key exchange: the elliptic curves cost 0.6 ms, group16 28 ms. What this libssh2 does not know is
-// left out by libssh2 itself, so newer ones bring rsa-sha2 and GCM without a change here. ssh-rsa (SHA-1) and CBC are
+// left out, so newer ones bring rsa-sha2 and GCM without a change here. ssh-rsa (SHA-1) and CBC are
 // not offered.
 constexpr const char* kex_methods =
     "curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,ecdh-sha2-nistp384,ecdh-sha2-nistp521,"
@@ -100,6 +100,23 @@ std::string joined(const std::vector<std::string>& words) {
 // The signature algorithms for host keys of one type.
 std::string methods_of(const std::string& type) {
     return type == "ssh-rsa" ? "rsa-sha2-512,rsa-sha2-256" : type;
+}
+
+// Those of `names` that this libssh2 knows. It would leave out the others by itself, but 1.10 copies over itself then.
+std::string known_methods(LIBSSH2_SESSION* session, int method, std::string_view names) {
+    const char** supported = nullptr;
+    const int count = libssh2_session_supported_algs(session, method, &supported);
+    std::string out;
+    while (!names.empty()) {
+        const auto comma = std::min(names.find(','), names.size());
+        const auto name = names.substr(0, comma);
+        names.remove_prefix(std::min(comma + 1, names.size()));
+        for (int i = 0; i < count; ++i) {
+            if (name == supported[i]) out.append(out.empty() ? "" : ",").append(name);
+        }
+    }
+    if (supported != nullptr) libssh2_free(session, supported);
+    return out;
 }
 
 std::string keyscan_hint(const SshTarget& target, const std::string& type) {
@@ -305,7 +322,8 @@ Result<void> SshSession::Impl::handshake(Context& context, const std::string& ho
                                                                   {LIBSSH2_METHOD_MAC_CS, macs},
                                                                   {LIBSSH2_METHOD_MAC_SC, macs}}};
     for (const auto& [method, names] : preferences) {
-        if (libssh2_session_method_pref(session, method, names) != 0)
+        const std::string known = known_methods(session, method, names);
+        if (known.empty() || libssh2_session_method_pref(session, method, known.c_str()) != 0)
             return Error{ErrorCode::auth, Retry::never,
                          "SSH with " + peer + ": libssh2 " + libssh2_version(0) + " supports none of " + names,
                          "use an ed25519 or ecdsa host key"};
