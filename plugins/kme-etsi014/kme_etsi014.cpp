@@ -149,7 +149,8 @@ Error Etsi014::refusal(Call call, const net::HttpRequest& request, const net::Ht
                   "the KME does not have this key for this SAE: not yet, no more, or it was never meant for it");
     }
     if (call == Call::mint && (status == 400 || status == 429 || status == 503)) {
-        return as(ErrorCode::exhausted, Retry::safe, "most often the key pool is empty: is the QKD link up?");
+        return as(ErrorCode::exhausted, Retry::safe,
+                  "most often the key pool is empty: is the QKD link up? Else see what the KME says");
     }
     if (status >= 500) {
         error.maybe_consumed = call == Call::mint;

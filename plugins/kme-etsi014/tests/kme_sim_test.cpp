@@ -9,6 +9,7 @@
 #include <csignal>
 #include <stdexcept>
 
+#include "conformance/laws.hpp"
 #include "kme_bench.hpp"
 #include "support/test_context.hpp"
 
@@ -59,9 +60,10 @@ class KmeSim {
 
 class WithKmeSim : public testing::Test {
   protected:
-    WithKmeSim() {
+    WithKmeSim() { write_config("max_key_count = 5\nrefill_per_second = 0\n"); }
+    void write_config(const std::string& pool) {
         std::string text = "ca = \"ca.crt\"\nfaults = \"faults.json\"\n[limits]\nmax_SAE_ID_count = 1\n";
-        text += "[pool]\nmax_key_count = 5\nrefill_per_second = 0\n";
+        text += "[pool]\n" + pool;
         for (const char* kme : {"kme-1", "kme-2"}) {
             text += "[[kme]]\nname = \"" + std::string(kme) + "\"\ncert = \"kme.crt\"\nkey = \"kme.key\"\n";
         }
@@ -161,6 +163,31 @@ TEST_F(WithKmeSim, DistortedAnswersAreNeverTakenForKeys) {
         ASSERT_FALSE(fetched) << action;
         EXPECT_EQ(fetched.error().code, ErrorCode::protocol) << action << ": " << fetched.error().what;
         EXPECT_TRUE(fetched.error().maybe_consumed) << action;
+    }
+}
+
+TEST_F(WithKmeSim, KeepsEveryLawForKeySources) {
+    write_config("");
+    const KmeSim sim(bench_.dir.path() / "kme-sim.toml");
+    const auto sae_b = bench_.pki.issue("sae-b");
+    qkd::conformance::Subject subject;
+    subject.plugin = &qkd_plugin_v1;
+    subject.keys_available = true;
+    const auto view = [](const qkd::support::Values& values) {
+        return std::make_unique<qkd::support::MapConfig>(qkd_plugin_v1, qkd::Scope::kme, values);
+    };
+    subject.config = [&](qkd::StageKind, qkd::conformance::End end) {
+        const bool first = end == qkd::conformance::End::initiator;
+        return view(bench_.values(sim.url(first ? "kme-1" : "kme-2"), first ? bench_.sae : sae_b));
+    };
+    subject.config_at_port = [&](qkd::StageKind, std::uint16_t port) {
+        return view(bench_.values("https://127.0.0.1:" + std::to_string(port), bench_.sae));
+    };
+    const auto outcomes = qkd::conformance::run_laws(subject);
+    EXPECT_TRUE(qkd::conformance::kept(outcomes)) << qkd::conformance::to_text(outcomes);
+    for (const auto& outcome : outcomes) {
+        if (outcome.law == "key-source.once") continue;  // the KME's business, so the plugin does not promise it
+        EXPECT_EQ(outcome.verdict, qkd::conformance::Verdict::held) << outcome.law << ": " << outcome.detail;
     }
 }
 
