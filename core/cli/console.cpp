@@ -34,11 +34,11 @@ bool colour_wanted(const Arguments& arguments, int fd) {
 }
 
 void answer(std::string_view text) {
-    if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() && first_failure == 0) first_failure = errno;
+    const bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
+    if (!written && first_failure == 0) first_failure = errno;
 }
 
-bool flush_answer() {
-    if (std::fflush(stdout) != 0 && first_failure == 0) first_failure = errno;
+bool answer_arrived() {
     if (first_failure == 0 || first_failure == EPIPE) return true;
     complain(
         {ErrorCode::internal, Retry::never, "standard output: " + std::generic_category().message(first_failure), ""});

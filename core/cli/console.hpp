@@ -14,10 +14,10 @@ bool colour_wanted(const Arguments& arguments, int fd);
 /// A terminal on which lines can be drawn again.
 bool is_live_terminal(int fd);
 
-/// To standard output. Failures show up in flush_answer().
+/// To standard output, at once. Failures show up in answer_arrived().
 void answer(std::string_view text);
 /// false when something written to standard output got lost, except when its reader went away by itself.
-bool flush_answer();
+bool answer_arrived();
 
 /// "qkd-macsec: what" and the hint, to standard error.
 void complain(const Error& error);

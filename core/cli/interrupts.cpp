@@ -12,7 +12,7 @@
 
 namespace qkd::cli {
 
-Interrupts::Interrupts() {
+Interrupts::Interrupts(Afterwards afterwards) : afterwards_(afterwards) {
     sigemptyset(&signals_);
     for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
         struct sigaction action {};
@@ -35,7 +35,7 @@ Interrupts::~Interrupts() {
     if (thread_.joinable()) thread_.join();
     ::close(signal_fd_);
     ::close(end_fd_);
-    ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+    if (afterwards_ == Afterwards::as_before) ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
 }
 
 void Interrupts::listen(std::function<void(bool)> told) {

@@ -13,7 +13,11 @@ namespace qkd::cli {
 /// blocked signals. SIGHUP stays ignored when it was (nohup).
 class Interrupts {
   public:
-    Interrupts();
+    enum class Afterwards : unsigned char {
+        as_before,
+        stay_blocked  ///< nothing cuts off the rest of the program: a late second signal changes nothing either
+    };
+    explicit Interrupts(Afterwards afterwards);
     ~Interrupts();
     Interrupts(const Interrupts&) = delete;
     Interrupts& operator=(const Interrupts&) = delete;
@@ -25,6 +29,7 @@ class Interrupts {
   private:
     void work(const std::function<void(bool)>& told);
 
+    Afterwards afterwards_;
     std::stop_source source_;
     sigset_t signals_{};
     sigset_t before_{};

@@ -69,7 +69,7 @@ int main(int argc, char** argv) {
     try {
         protect_process();
         int code = program({argv + std::min(argc, 1), argv + argc});
-        if (!flush_answer() && code == exit_ok) code = exit_internal;
+        if (!answer_arrived() && code == exit_ok) code = exit_internal;
         return code;
     } catch (const std::bad_alloc&) {
         return internal_error("out of memory");

@@ -164,7 +164,8 @@ Result<std::unique_ptr<Session>> Session::open(const Arguments& arguments, Kind 
         session->profile_ = std::make_unique<engine::Profile>();
         session->observers_.add(*session->profile_);
     }
-    session->interrupts_ = std::make_unique<Interrupts>();
+    session->interrupts_ = std::make_unique<Interrupts>(kind == Kind::rotates ? Interrupts::Afterwards::stay_blocked
+                                                                              : Interrupts::Afterwards::as_before);
     const bool json = options->format == engine::LogFormat::json;
     session->screen_ = std::make_unique<engine::Screen>(STDERR_FILENO, !json && is_live_terminal(STDERR_FILENO));
     auto log = engine::Log::open(*options, *session->screen_);

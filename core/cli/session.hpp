@@ -60,7 +60,7 @@ class Session {
 
     engine::Observer& observer() noexcept { return observers_; }
     [[nodiscard]] std::stop_token stop() const noexcept;
-    /// Empties the screen and writes the profile. Signals stay caught until the session goes.
+    /// Empties the screen and writes the profile. Signals stay caught until the session goes, of a run until the end.
     Result<void> finish();
 
   private:

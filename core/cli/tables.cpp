@@ -163,12 +163,13 @@ std::string run_summary(const engine::RunReport& report, bool colour) {
         std::set<std::string> told;
         for (const auto& member : link.members) {
             for (const auto& stage : member.stages) {
-                if (!stage.error || !told.insert(stage.error->what).second) continue;
+                if (!stage.error) continue;
+                told.insert(stage.error->what);
                 errors +=
                     error_text(link.name + " / " + member.device + " / " + to_string(stage.kind), *stage.error, colour);
             }
         }
-        if (link.error && told.insert(link.error->what).second) errors += error_text(link.name, *link.error, colour);
+        if (link.error && !told.contains(link.error->what)) errors += error_text(link.name, *link.error, colour);
     }
     std::string text;
     if (!links.empty()) text += links.render(colour) + "\n";

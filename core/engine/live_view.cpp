@@ -86,9 +86,9 @@ void LiveView::step_ends(const Place& place, std::chrono::nanoseconds took, cons
         }
     }
     if (screen_.live() || !options_.plain_lines) return;
-    std::string text = or_dash(place.link) + " " + or_dash(place.device) + " " + or_dash(place.stage) + " ";
-    text += error == nullptr ? "ok" : "failed: " + error->what;
-    screen_.write(one_line(text) + " (" + seconds_of(took) + ")\n");
+    // Why something failed is said by the log.
+    screen_.write(one_line(or_dash(place.link) + " " + or_dash(place.device) + " " + or_dash(place.stage)) +
+                  (error == nullptr ? " ok (" : " failed (") + seconds_of(took) + ")\n");
 }
 
 void LiveView::link_begins(const Link& link) {
@@ -108,9 +108,8 @@ void LiveView::link_ends(const LinkReport& report) {
     }
     if (!screen_.live() && !options_.plain_lines) return;
     const Word word = word_of(report.result);
-    std::string text = one_line(report.name) + " " + styled(word.text, word.style, options_.colour);
-    if (report.error) text += ": " + one_line(report.error->what);
-    screen_.write(text + " (" + seconds_of(took) + ")\n");
+    screen_.write(one_line(report.name) + " " + styled(word.text, word.style, options_.colour) + " (" +
+                  seconds_of(took) + ")\n");
 }
 
 std::string LiveView::line(const Step& step, std::size_t columns, Clock::time_point now) const {

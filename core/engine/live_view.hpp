@@ -13,7 +13,7 @@ namespace qkd::engine {
 
 /// Thread-safe. On a live screen: under each link in flight one line per device and step with its time; when the link
 /// ends, one line with its result takes their place for good. Elsewhere: a line when a step ends and one when a link
-/// ends, unless `plain_lines` is false.
+/// ends, unless `plain_lines` is false. Says that something failed; the log says why.
 class LiveView final : public Observer {
   public:
     using Clock = std::chrono::steady_clock;

@@ -106,6 +106,8 @@ RunReport run(const Pipeline& pipeline, PluginHost& host, const RunOptions& opti
     report.pipeline = pipeline.name;
     report.run_id = new_run_id();
     report.started = now();
+    const Attr identity[] = {{"run_id", std::string_view(report.run_id)}};
+    observer.event({}, "run.begins", identity);  // the log takes the run's identity from it
 
     std::vector<std::size_t> selected;
     if (auto links = select_links(pipeline, options)) selected = std::move(*links);

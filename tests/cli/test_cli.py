@@ -344,6 +344,8 @@ class Run(WithPipeline):
         for line in lines:
             self.assertLessEqual({"time", "level", "run_id", "link", "device", "stage", "plugin", "message"},
                                  set(line))
+        self.assertEqual(len({line["run_id"] for line in lines}), 1)
+        self.assertTrue(lines[0]["run_id"])
 
     def test_more_v_more_lines(self):
         counts = [len(self.call("run", "pipeline.toml", "--log-format", "json", *v)[2].splitlines())
@@ -360,6 +362,7 @@ class Run(WithPipeline):
         connection, _ = self.listener.accept()
         self.addCleanup(connection.close)
         process.send_signal(number)
+        process.send_signal(number)  # impatience changes nothing
         out, err = process.communicate(timeout=GENEROUS)
         self.assertEqual(process.returncode, 130, err)
         self.assertIn("interrupted", err)

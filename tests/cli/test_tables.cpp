@@ -36,6 +36,10 @@ engine::RunReport sample() {
     member.stages = {{StageKind::key_source, "kme-etsi014", engine::StageResult::failed, 1, 1, error}};
     bad.members = {member};
     bad.error = error;
+    const Error same{ErrorCode::unreachable, Retry::safe, "mx1: no route", ""};
+    bad.members.resize(3);
+    bad.members[1].stages = {{StageKind::connect, "junos-netconf", engine::StageResult::failed, 1, 1, same}};
+    bad.members[2].stages = bad.members[1].stages;
     report.links = {good, bad};
     return report;
 }
@@ -56,6 +60,7 @@ TEST(RunSummary, HasEveryFact) {
     }
     EXPECT_EQ(text.find('\x1b'), std::string::npos);
     EXPECT_EQ(occurrences(text, "503 pool empty"), 1U) << "told once, not again for the link";
+    EXPECT_EQ(occurrences(text, "mx1: no route"), 2U) << "every member that failed";
     EXPECT_TRUE(text.ends_with("partial: 2 links, 1 rotated, 1 reverted in 4.2 s (run r1)\n")) << text;
     EXPECT_NE(run_summary(sample(), true).find("\x1b[32mrotated"), std::string::npos);
 }

@@ -133,15 +133,15 @@ TEST(LiveView, PlainLinesWhereTheScreenIsNoTerminal) {
         view.link_begins(link_named("a--b"));
         view.step_begins({"a--b", "mx1", "connect", "p"});
         view.step_ends({"a--b", "mx1", "connect", "p"}, 1200ms, nullptr);
-        const Error error{ErrorCode::timeout, Retry::safe, "late\nforged", ""};
-        view.step_ends({"a--b", "", "mint", "p"}, 1s, &error);
+        const Error error{ErrorCode::timeout, Retry::safe, "late", ""};
+        view.step_ends({"a--b", "", "mint\nforged", "p"}, 1s, &error);
         view.link_ends(report_of("a--b", LinkResult::reverted));
         screen.close();
     }
     const auto text = pipe.rest();
     EXPECT_TRUE(
         text.starts_with("a--b mx1 connect ok (1.2 s)\n"
-                         "a--b - mint failed: late\\x0aforged (1.0 s)\n"
+                         "a--b - mint\\x0aforged failed (1.0 s)\n"
                          "a--b reverted ("))
         << text;
     EXPECT_EQ(text.find('\x1b'), std::string::npos);
