@@ -112,6 +112,11 @@ Error Caller::cancelled(const CallSpec& spec) const {
     return {ErrorCode::cancelled, Retry::safe, std::string("interrupted before ") + spec.step, "run again when ready"};
 }
 
+void Caller::name_place(Error& error) const {
+    const std::string& name = place_.device.empty() ? place_.link : place_.device;
+    if (!name.empty() && error.what.find(name) == std::string::npos) error.what.insert(0, name + ": ");
+}
+
 StageReport* Caller::stage_report(StageKind kind, const std::string& plugin) const {
     if (stages_ == nullptr) return nullptr;
     for (auto& stage : *stages_) {

@@ -59,15 +59,17 @@ class Caller {
     Caller(Observer& observer, const Interruption& interruption, Place place, std::vector<StageReport>* stages)
         : observer_(observer), interruption_(interruption), place_(std::move(place)), stages_(stages) {}
 
-    /// Calls `fn(Context&)`, which returns a Result, as often as `spec` allows. Exceptions become Error{internal}. The
-    /// first line of an error's `what` gets nothing added here: plugins name their device themselves.
+    /// Calls `fn(Context&)`, which returns a Result, as often as `spec` allows. Exceptions become Error{internal}. An error that
+    /// does not name the device by its name in the pipeline gets it in front.
     template <class Fn>
     auto operator()(const CallSpec& spec, const std::string& plugin, Fn&& fn) -> std::invoke_result_t<Fn, Context&> {
         using R = std::invoke_result_t<Fn, Context&>;
         std::optional<R> result;
         run(spec, plugin, [&](Context& context) -> const Error* {
             result.emplace(guard(plugin.c_str(), [&] { return fn(context); }));
-            return result->ok() ? nullptr : &result->error();
+            if (result->ok()) return nullptr;
+            name_place(result->error());
+            return &result->error();
         });
         if (!result) return cancelled(spec);
         return std::move(*result);
@@ -81,6 +83,7 @@ class Caller {
   private:
     void run(const CallSpec& spec, const std::string& plugin, const std::function<const Error*(Context&)>& attempt);
     [[nodiscard]] Error cancelled(const CallSpec& spec) const;
+    void name_place(Error& error) const;
     StageReport* stage_report(StageKind kind, const std::string& plugin) const;
 
     Observer& observer_;

@@ -220,6 +220,11 @@ constexpr std::array fields{
           "Faults, such as \"mint:exhausted:2,fetch:not_found:1,mint:delay=500ms\"; counted for each SAE."},
     Field{Scope::kme, FieldType::boolean, "once", false, "false", nullptr,
           "Each SAE gets a key once, and only keys minted by this process."},
+    // What a real KME's table holds stays in place when one word switches a pipeline to the mock and back.
+    Field{Scope::kme, FieldType::url, "url", false, nullptr, "http|https", "Taken and not used."},
+    Field{Scope::kme, FieldType::path, "ca", false, nullptr, nullptr, "Taken and not used."},
+    Field{Scope::kme, FieldType::path, "cert", false, nullptr, nullptr, "Taken and not used."},
+    Field{Scope::kme, FieldType::secret, "key", false, nullptr, nullptr, "Taken and not used."},
 };
 
 }  // namespace
