@@ -29,8 +29,13 @@ bool holds_lock(Device& device, const Session& session) {
 }
 
 void refuse_if_locked(Device& device, const Session& session) {
-    if (session.private_copy || !device.lock_holder() || holds_lock(device, session)) return;
+    if (!device.lock_holder() || holds_lock(device, session)) return;
     refuse(holder_text(device, *device.lock_holder()), {}, "lock-denied");
+}
+
+// A private candidate may be changed whoever holds the shared one.
+void refuse_change_if_locked(Device& device, const Session& session) {
+    if (!session.private_copy) refuse_if_locked(device, session);
 }
 
 const Node& working_copy(Device& device, const Session& session) {
@@ -114,7 +119,7 @@ void close_configuration(Call& c) {
 
 void discard_changes(Call& c) {
     Device device(c.session.state());
-    refuse_if_locked(device, c.session);
+    refuse_change_if_locked(device, c.session);
     if (c.session.private_copy)
         c.session.private_copy->now = c.session.private_copy->base;
     else
@@ -227,7 +232,7 @@ bool report(Call& c, pugi::xml_node parent, const std::vector<Issue>& issues) {
 
 void load_configuration(Call& c) {
     Device device(c.session.state());
-    refuse_if_locked(device, c.session);
+    refuse_change_if_locked(device, c.session);
     auto results = add(c.reply, "load-configuration-results");
     if (const auto index = attribute(c.operation, "rollback"); !index.empty()) {
         keep(device, c.session, rollback(device, index));
@@ -275,7 +280,7 @@ void edit_config(Call& c) {
         refuse("unknown default-operation", wanted, "invalid-value");
     }
     Device device(c.session.state());
-    refuse_if_locked(device, c.session);
+    refuse_change_if_locked(device, c.session);
     Loaded loaded;
     if (const auto xml = child(child(c.operation, "config"), "configuration")) {
         loaded = read_xml(xml, device.zone(), initial);

@@ -112,6 +112,9 @@ bool Session::greet() {
             bool answered = false;
             if (fault.after) channel_.send(greeting);
             if (!act_on(fault, unused.append_child("rpc-reply"), answered)) return false;
+            if (!answered) continue;
+            std::cerr << fault.message << '\n';  // there is no reply yet that could carry it
+            return false;
         }
     }
     return channel_.send(greeting);

@@ -226,6 +226,10 @@ TEST(Netconf, PrivateCandidatesMergeAtCommit) {
     EXPECT_TRUE(two.load_set("set system host-name two"));
     EXPECT_EQ(two.compare().find("domain-name"), std::string::npos) << "each sees its own changes only";
     EXPECT_TRUE(one.commit());
+    Client third(lab.device("a"));
+    EXPECT_TRUE(third.ok("<lock-configuration/>"));
+    EXPECT_FALSE(two.commit()) << "the exclusive lock holds back private commits too";
+    EXPECT_TRUE(third.ok("<unlock-configuration/>"));
     EXPECT_TRUE(two.commit());
     EXPECT_TRUE(two.ok("<close-configuration/>"));
     const auto now = one.committed();
