@@ -91,6 +91,11 @@ std::string Tables::expand(std::string_view text, std::string_view sae) const {
 }
 
 std::unique_ptr<ConfigView> config_view(const Pipeline& pipeline, const Noun& noun, const std::string& sae) {
+    if (pipeline.tables == nullptr) {  // a pipeline made by hand, whose plugins have no fields
+        auto empty = std::make_shared<Tables>();
+        empty->tables.push_back({noun.name, {}});
+        return std::make_unique<View>(std::move(empty), 0, sae);
+    }
     return std::make_unique<View>(pipeline.tables, noun.table, sae);
 }
 
