@@ -236,7 +236,10 @@ std::string plan_summary(const std::vector<engine::MemberPlan>& plans, bool colo
             "\n";
         for (const auto& note : plan.notes) text += "  note: " + engine::one_line(note) + "\n";
         for (const auto& line : plan.lines) {
-            const Style style = line.starts_with('+') ? Style::good : line.starts_with('-') ? Style::bad : Style::plain;
+            // Devices show differences as patches or as commands.
+            const bool adds = line.starts_with('+') || line.starts_with("set ");
+            const bool removes = line.starts_with('-') || line.starts_with("delete ");
+            const Style style = adds ? Style::good : removes ? Style::bad : Style::plain;
             text += "    " + engine::styled(engine::one_line(line), style, colour) + "\n";
         }
         if (plan.error) {
