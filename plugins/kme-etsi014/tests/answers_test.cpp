@@ -28,15 +28,16 @@ bool holds_key(const void* block, std::size_t size) {
 
 }  // namespace
 
-// Looks into every block that goes back to the heap. Aligned forms call these.
-void operator delete(void* block) noexcept {
+// Looks into every block that goes back to the heap. Aligned forms call these. Not inlined: GCC 12 takes an inlined free()
+// for a mismatch with new.
+[[gnu::noinline]] void operator delete(void* block) noexcept {
     if (watching && block != nullptr && holds_key(block, ::malloc_usable_size(block))) ++keys_left_behind;
     std::free(block);
 }
-void operator delete(void* block, std::size_t) noexcept {
+[[gnu::noinline]] void operator delete(void* block, std::size_t) noexcept {
     ::operator delete(block);
 }
-void* operator new(std::size_t size) {
+[[gnu::noinline]] void* operator new(std::size_t size) {
     if (void* block = std::malloc(size)) return block;
     throw std::bad_alloc();
 }
