@@ -213,7 +213,7 @@ class FlawedTransport final : public KeyIdTransport {
     Result<KeyIdNotice> receive(Context& context, const TransportEnd& self, const std::string& link,
                                 std::uint64_t after) override {
         if (leak == Leak::stubborn && self.session != nullptr) {
-            const auto give_up = std::chrono::steady_clock::now() + std::chrono::milliseconds{1500};
+            const auto give_up = std::chrono::steady_clock::now() + std::chrono::milliseconds{900};
             Result<std::vector<std::string>> names = self.session->files()->list(context, "/var/tmp");
             while (!names && std::chrono::steady_clock::now() < give_up) {
                 names = self.session->files()->list(context, "/var/tmp");
@@ -298,7 +298,7 @@ class TracingStage final : public Stage {
             case Trace::opens_a_file: fd_ = ::dup(0); break;
             case Trace::changes_umask: (void)::umask(0077); break;
             case Trace::changes_environment: (void)::setenv("QKD_CONFORMANCE_TRACE", "1", 1); break;
-            case Trace::grows: hoard().emplace_back(4096, 'x'); break;
+            case Trace::grows: hoard(); break;
             case Trace::fails: return Error{ErrorCode::config, Retry::never, "no", ""};
         }
         return {};
@@ -306,9 +306,11 @@ class TracingStage final : public Stage {
     Result<void> probe(Context&) override { return {}; }
 
   private:
-    static std::vector<std::string>& hoard() {
+    static void hoard() {
+        static std::mutex mutex;  // objects are made in several threads
         static std::vector<std::string> all;
-        return all;
+        const std::lock_guard lock(mutex);
+        all.emplace_back(4096, 'x');
     }
     int fd_ = -1;
 };

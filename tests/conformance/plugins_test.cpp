@@ -2,9 +2,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <fstream>
 #include <functional>
 #include <iostream>
 #include <map>
+#include <optional>
+#include <regex>
 #include <sstream>
 
 #include "conformance/laws.hpp"
@@ -54,6 +58,43 @@ std::map<std::string, Setting> settings(const std::string& pki) {
     return all;
 }
 
+/// A simulated device of the lab that QKD_CONFORMANCE_LAB names, if it does: made by `scripts/lab up DIR`, which writes one
+/// key a line. Without it the laws that need a device are not tried.
+struct Lab {
+    std::string folder;
+    std::string device;
+    std::string interface_name;
+    support::Values values;
+
+    static std::optional<Lab> from_environment() {
+        const char* folder = std::getenv("QKD_CONFORMANCE_LAB");
+        if (folder == nullptr) return std::nullopt;
+        Lab lab{folder, {}, {}, {}};
+        std::ifstream file(lab.folder + "/pipeline.toml");
+        const std::regex table(R"re(^\[device\.([^\]]+)\]$)re");
+        const std::regex line(R"re(^(host|port|user|ssh_key|known_hosts) = "?([^"]*)"?$)re");
+        const std::regex member(R"re(^initiator = .*device = "([^"]*)", interfaces = \["([^"]*)")re");
+        std::string section;
+        std::map<std::string, support::Values> devices;
+        std::smatch found;
+        for (std::string text; std::getline(file, text);) {
+            if (std::regex_search(text, found, table)) section = found[1];
+            if (std::regex_search(text, found, line)) devices[section][found[1]] = found[2];
+            if (!lab.device.empty() || !std::regex_search(text, found, member)) continue;
+            lab.device = found[1];
+            lab.interface_name = found[2];
+        }
+        lab.values = devices[lab.device];
+        return lab;
+    }
+
+    bool advance(std::chrono::seconds time) const {
+        const std::string command =
+            std::string(QKD_LAB_SCRIPT) + " advance '" + folder + "' " + std::to_string(time.count());
+        return std::system(command.c_str()) == 0;  // NOLINT(concurrency-mt-unsafe, cert-env33-c): our own script
+    }
+};
+
 class Plugins : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(Plugins, KeepTheLaws) {
@@ -86,6 +127,20 @@ TEST_P(Plugins, KeepTheLaws) {
             setting.point_to(values, port);
             return view(kind, values, subject.initiator_sae);
         };
+    }
+    const auto lab = GetParam() == "junos-netconf" ? Lab::from_environment() : std::nullopt;
+    if (lab) {
+        ASSERT_FALSE(lab->device.empty()) << lab->folder << " is no lab";
+        MemberTarget target;
+        target.link = "conformance";
+        target.device = lab->device;
+        target.connectivity_association = "CA_conformance";
+        target.key_chain = "QKD_CA_conformance";
+        target.interfaces = {lab->interface_name};
+        target.kme = {"kme.example", 443, "192.0.2.101"};
+        subject.target = target;
+        subject.advance = [&](std::chrono::seconds time) { return lab->advance(time); };
+        subject.config = [&](StageKind kind, End) { return view(kind, lab->values, subject.initiator_sae); };
     }
     const auto outcomes = run_laws(subject);
     EXPECT_TRUE(kept(outcomes)) << to_text(outcomes);

@@ -35,11 +35,14 @@ Error sftp_error(SshSession::Impl& impl, const std::string& doing) {
     const std::string what = "SFTP with " + impl.peer + ": " + doing + ": ";
     switch (code) {
         case LIBSSH2_FX_NO_SUCH_FILE:
-            return {ErrorCode::not_found, Retry::never, what + "no such file or directory", ""};
+            return {ErrorCode::not_found, Retry::never, what + "no such file or directory",
+                    "correct the path, or make it on the device first"};
         case LIBSSH2_FX_PERMISSION_DENIED:
             return {ErrorCode::auth, Retry::never, what + "permission denied",
                     "choose a directory that the user may write"};
-        default: return {ErrorCode::rejected, Retry::never, what + "SFTP status " + std::to_string(code), ""};
+        default:
+            return {ErrorCode::rejected, Retry::never, what + "SFTP status " + std::to_string(code),
+                    "look at the free space of the device's file system and at its log"};
     }
 }
 
