@@ -173,7 +173,7 @@ class DefaultLab(unittest.TestCase):
         lab("advance", self.lab.folder, "90.5")
         after = json.loads((self.lab.folder / "lab.json").read_text())
         self.assertEqual(after["advanced_ms"] - before["advanced_ms"], 90500)
-        self.assertEqual(after["speed"], 60)
+        self.assertEqual(after["speed"], 40)
         self.assertNotEqual(lab("advance", self.lab.folder, "--", "-1", check=False).returncode, 0)
 
     def test_state_is_the_devices_own_view(self):
