@@ -2,6 +2,7 @@
 #include "engine/crew.hpp"
 
 #include <algorithm>
+#include <system_error>
 #include <thread>
 
 namespace qkd::engine {
@@ -106,7 +107,11 @@ Result<void> Crew::each(const std::function<Result<void>(MemberRun&)>& fn) {
     {
         std::vector<std::jthread> threads;
         for (std::size_t i = 1; i < members_.size(); ++i) {
-            threads.emplace_back(step, i);
+            try {
+                threads.emplace_back(step, i);
+            } catch (const std::system_error&) {
+                step(i);  // no thread to be had: one after the other is slower, nothing else
+            }
         }
         step(0);
     }
@@ -233,10 +238,7 @@ void Crew::report_mka() {
     for (auto& m : members_) {
         m.report->interfaces = m.state.mka;
         MkaState worst = m.state.mka.empty() ? MkaState::unknown : MkaState::secured;
-        for (const auto& interface : m.state.mka) {
-            const bool required = std::find(m.required.begin(), m.required.end(), interface.name) != m.required.end();
-            if (required) worst = std::max(worst, interface.state);
-        }
+        for (const auto& interface : m.state.mka) worst = std::max(worst, interface.state);
         m.report->mka = worst;
     }
 }

@@ -110,7 +110,8 @@ Reconciliation reconcile(std::span<const MemberReading> readings, std::span<cons
                 });
             });
             if (everywhere) {
-                if (i == 0) result.adopted = key;  // sorted by start-time: the last one wins, as it will on the device
+                // Sorted by start-time: the last one wins, as it will on the device. Somebody else's schedule is not ours to follow.
+                if (i == 0 && (own_ckns.empty() || contains(own_ckns, key->ckn))) result.adopted = key;
             } else if (contains(own_ckns, key->ckn)) {
                 result.withdrawals.push_back({i, key->ckn});
                 result.notes.push_back(readings[i].device + " has scheduled key " + short_name(key->ckn) +
@@ -149,7 +150,10 @@ MemberChange make_change(const Reconciliation& reconciliation, std::span<const M
     change.use_chain = !state.uses_chain || view.pre_shared != nullptr;
     if (view.active == nullptr) change.add_to_chain.push_back(keys.base);
     change.add_to_chain.push_back(keys.next);
-    if (!reconciliation.fallback_is_common) {
+    // A device holds one CKN once: a fallback that becomes the first chain key makes room for another one.
+    const bool fallback_is_base =
+        view.fallback != nullptr && view.active == nullptr && view.fallback->ckn == keys.base.ckn;
+    if (!reconciliation.fallback_is_common || fallback_is_base) {
         change.fallback = NamedKey{keys.fallback.ckn, keys.fallback.cak, std::nullopt};
     }
     for (const auto& key : state.keys) {
@@ -179,6 +183,7 @@ std::string missing_after(const MemberState& state, const MemberChange& change) 
     if (change.fallback && lacks(*change.fallback, KeyPlace::fallback)) {
         return "the fallback key is not " + short_name(change.fallback->ckn);
     }
+    if (change.pre_shared && state.uses_chain) return "the connectivity association still uses the key chain";
     if (change.use_chain && !state.uses_chain) return "the connectivity association does not use the key chain";
     return {};
 }

@@ -32,7 +32,7 @@ struct StageReport {
 struct MemberReport {
     std::string device;
     Role role = Role::responder;
-    MkaState mka = MkaState::unknown;  ///< that of its worst required interface
+    MkaState mka = MkaState::unknown;  ///< that of its worst interface
     std::vector<InterfaceMka> interfaces;
     std::vector<StageReport> stages;  ///< in pipeline order
 };

@@ -18,7 +18,12 @@ Rotation::Rotation(RunShared& shared, const Link& link)
 }
 
 LinkReport Rotation::run() {
-    if (auto outcome = advance(); !outcome) fail(std::move(outcome).error());
+    // An exception of our own must not skip the undo.
+    if (auto outcome = guard("engine", [&] { return advance(); }); !outcome) {
+        fail(std::move(outcome).error());
+    } else {
+        clear_recovered();
+    }
     leases_.release();
     if (pipeline_.has(StageKind::commit)) crew_.report_mka();
     crew_.close();
@@ -30,10 +35,10 @@ void Rotation::enter(Step step) {
     crew_.caller().log(LogLevel::info, std::string("step ") + to_string(step), to_string(step));
 }
 
-void Rotation::clear_interruption() {
+void Rotation::clear_recovered() {
     for (auto& m : crew_.members()) {
         for (auto& stage : m.report->stages) {
-            if (!stage.error || stage.error->code != ErrorCode::cancelled) continue;
+            if (!stage.error) continue;
             stage.result = StageResult::ok;
             stage.error.reset();
         }
@@ -110,7 +115,7 @@ Result<void> Rotation::advance() {
 
     enter(Step::reconcile);
     if (auto r = reconcile_members(); !r) return r;
-    if (reconciliation_.adopted != nullptr) return resume();
+    if (can_resume()) return resume();
 
     enter(Step::prepare);
     if (auto r = ensure_certificates(); !r) return r;

@@ -14,9 +14,13 @@ constexpr std::size_t remembered_ckns = 16;
 }  // namespace
 
 Result<void> Rotation::stage() {
-    if (auto r = make_changes(); !r) return r;
-    if (auto r = remember_intent(); !r) return r;
     if (auto r = take_leases(); !r) return r;
+    // Waiting for the devices' turn may have taken its time: sessions may be gone, and the start-time must be ahead by the lead.
+    if (auto r = crew_.connect(); !r) return r;
+    if (auto r = choose_start_time(); !r) return r;
+    if (auto r = make_changes(); !r) return r;
+    fill_key();
+    if (auto r = remember_intent(); !r) return r;
     return crew_.each([&](MemberRun& m) -> Result<void> {
         progress_of(m).staged = true;  // also when the call fails: the undo is harmless where nothing is staged
         return m.caller(busy_patient("stage"), m.commit.name, [&](Context& context) {
@@ -60,9 +64,21 @@ Result<void> Rotation::remember_intent() {
         if (ckn.empty() || std::find(own.begin(), own.end(), ckn) != own.end()) return;
         own.insert(own.begin(), ckn);
     };
-    add(first_key_.ckn);
+    for (const auto& change : changes_) {
+        for (const auto& key : change.add_to_chain) add(key.ckn);
+    }
     add(next_ckn_);
-    if (record_.own_ckns.size() > remembered_ckns) record_.own_ckns.resize(remembered_ckns);
+    // The oldest go first, but never one that still stands on a device: it could not be told from somebody else's any more.
+    auto& own = record_.own_ckns;
+    const auto on_a_device = [&](const std::string& ckn) {
+        return std::any_of(readings_.begin(), readings_.end(), [&](const MemberReading& reading) {
+            return std::any_of(reading.state->keys.begin(), reading.state->keys.end(),
+                               [&](const ConfiguredKey& key) { return key.ckn == ckn; });
+        });
+    };
+    for (auto at = own.size(); at-- > 1 && own.size() > remembered_ckns;) {
+        if (!on_a_device(own[at])) own.erase(own.begin() + static_cast<std::ptrdiff_t>(at));
+    }
     record_.generation = notice_.generation;
     record_.pending_key_id = key_id_;
     record_.pending_ckn = next_ckn_;

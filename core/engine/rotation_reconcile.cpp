@@ -105,6 +105,12 @@ void Rotation::choose_required_interfaces() {
     }
 }
 
+bool Rotation::can_resume() {
+    const ConfiguredKey* key = reconciliation_.adopted;
+    if (key == nullptr || pipeline_.commit.rollover != Rollover::key_chain) return false;
+    return *key->start <= latest_clock() + lead() + std::chrono::hours{1};
+}
+
 Result<void> Rotation::resume() {
     next_ckn_ = reconciliation_.adopted->ckn;
     start_ = reconciliation_.adopted->start;
@@ -136,6 +142,17 @@ Result<void> Rotation::ensure_certificates() {
 }
 
 Result<void> Rotation::check_prepared() {
+    for (std::size_t i = 0; i < reconciliation_.views.size(); ++i) {
+        const KeyView& view = reconciliation_.views[i];
+        for (const auto* key : {view.active, view.pre_shared, view.fallback}) {
+            if (key == nullptr || !key->cak.empty()) continue;
+            return Error{
+                ErrorCode::auth, Retry::never,
+                "device " + readings_[i].device + " does not show the CAK of key " + key->ckn.substr(0, 12) + "...",
+                "the login needs the permission to read secrets, or the key is not hexadecimal: without it no key in "
+                "common can be kept through the change"};
+        }
+    }
     for (const auto& m : crew_.members()) {
         if (m.initial || m.state.association_exists) continue;
         return Error{

@@ -13,7 +13,10 @@ constexpr auto notice_life_time = 10min;
 }  // namespace
 
 Result<void> Rotation::reserve() {
-    if (auto r = choose_start_time(); !r) return r;
+    // Devices before SAE pairs, everywhere: nobody waits the other way round.
+    if (transport_commits()) {
+        if (auto r = take_leases(); !r) return r;
+    }
     std::vector<std::string> pairs;
     const auto& initiator = *crew_.initiator().member;
     for (const auto& m : crew_.members()) {
@@ -22,10 +25,9 @@ Result<void> Rotation::reserve() {
     auto pair_lease = shared_.sae_pairs.take(pairs, link_.name, pair_patience(), shared_.interruption.token());
     if (!pair_lease) return std::move(pair_lease).error();
 
+    if (auto r = crew_.connect(); !r) return r;
+    if (auto r = choose_start_time(); !r) return r;
     if (auto r = mint(); !r) return r;
-    if (transport_commits()) {
-        if (auto r = take_leases(); !r) return r;
-    }
     if (auto r = hand_over_key_id(); !r) return r;
     if (auto r = fetch(); !r) return r;
     if (auto r = compare_keys(); !r) return r;

@@ -52,6 +52,8 @@ class Rotation {
     /// An interface that is down now is reported, not required, as long as every member has one that is secured. Where
     /// a member has none at all (a first configuration, a link that is down) all are required.
     void choose_required_interfaces();
+    /// Is there a key that all members have scheduled, near enough to wait for?
+    [[nodiscard]] bool can_resume();
     /// All members have the same key scheduled already, left by an earlier run.
     Result<void> resume();
 
@@ -98,6 +100,8 @@ class Rotation {
     Result<void> verify();
     /// Is there time to withdraw a key on every member before it becomes active?
     [[nodiscard]] bool before_start();
+    /// The member's clock now, rounded up.
+    Result<UtcMillis> read_clock(MemberRun& m);
     [[nodiscard]] UtcMillis latest_clock();
     [[nodiscard]] UtcMillis earliest_clock();
     /// Polls the devices until every required interface is secured on the new key and stays so for the MKA life time.
@@ -116,6 +120,8 @@ class Rotation {
     /// The link did not get to its new key. Undoes what was done, in reverse, and says what is proven.
     void fail(Error error);
     [[nodiscard]] bool has_time_to_withdraw();
+    /// The members had no key in common before this rotation.
+    [[nodiscard]] bool first_configuration() const;
     void undo_commits(bool& proven, bool withdraw);
     /// Takes one member's commit back and proves it by reading. `call` makes a call that nothing interrupts.
     template <class Call>
@@ -125,8 +131,8 @@ class Rotation {
 
     // small parts
     void enter(Step step);
-    /// The commit stage was interrupted but got to its end all the same.
-    void clear_interruption();
+    /// The link got to its end: a lost answer or an interruption on the way was made good.
+    void clear_recovered();
     void fill_key();
     Result<void> interrupted(const char* when);
     [[nodiscard]] CallSpec busy_patient(const char* step) const;

@@ -15,21 +15,35 @@ Result<void> Rotation::undo_commit(MemberRun& m, bool withdraw, Call&& call) {
     };
     if (auto r = read(); !r) return r;
     const bool pending = m.state.pending && m.state.pending->comment == comment_;
-    if (pending || !progress_of(m).confirmed) {
+    // Where the members had no key in common before, taking one key away would leave them with the rest: all of it goes.
+    if (pending || !progress_of(m).confirmed || first_configuration()) {
         auto r = call("revert", [&](Context& context) { return m.commit->revert(context, *m.session, comment_); });
         if (!r) return r;
     } else {
         if (auto r = call("discard", [&](Context& context) { return m.commit->discard(context, *m.session); }); !r)
             return r;
         if (!withdraw) return {};
+        auto now = read_clock(m);
+        if (!now) return std::move(now).error();
+        if (*now + pipeline_.commit.assumed_commit >= *start_) {
+            return Error{ErrorCode::conflict, Retry::safe,
+                         "device " + m.member->device + ": too late to withdraw the new key before its start-time",
+                         "run again; the next run repairs forward"};
+        }
         auto r = call("withdraw", [&](Context& context) {
             return m.commit->withdraw(context, *m.session, m.target, next_ckn_, comment_ + " withdraw");
         });
         if (!r) return r;
     }
     if (auto r = read(); !r) return r;
-    const auto is_new = [&](const ConfiguredKey& key) { return key.ckn == next_ckn_; };
-    if (!m.state.pending && std::none_of(m.state.keys.begin(), m.state.keys.end(), is_new)) return {};
+    const auto is_new = [&](const ConfiguredKey& key) {
+        return key.ckn == next_ckn_ || key.ckn == first_key_.ckn || key.ckn == fallback_key_.ckn;
+    };
+    const auto is_next = [&](const ConfiguredKey& key) { return key.ckn == next_ckn_; };
+    const auto& keys = m.state.keys;
+    const bool gone = first_configuration() ? std::none_of(keys.begin(), keys.end(), is_new)
+                                            : std::none_of(keys.begin(), keys.end(), is_next);
+    if (!m.state.pending && gone) return {};
     return Error{ErrorCode::conflict, Retry::safe,
                  "device " + m.member->device + " still has the new key after the undo",
                  "run again; the next run looks at what is there"};
@@ -45,11 +59,17 @@ void Rotation::fail(Error error) {
     bool proven = true;
     const bool any_confirmed =
         std::any_of(progress_.begin(), progress_.end(), [](const Progress& progress) { return progress.confirmed; });
-    if (any_confirmed && !withdraw_ && !has_time_to_withdraw()) {
+    if (any_confirmed && !withdraw_ && !first_configuration() && !has_time_to_withdraw()) {
         // Active, or about to be: taking it away now could leave a member alone. The next run repairs forward.
         undo_commits(proven, /*withdraw=*/false);
-        report_.result = LinkResult::degraded;
         retract_notices(proven);
+        leases_.release();
+        const bool left = std::any_of(crew_.members().begin(), crew_.members().end(), [&](const MemberRun& m) {
+            return std::any_of(m.state.keys.begin(), m.state.keys.end(),
+                               [&](const ConfiguredKey& key) { return key.ckn == next_ckn_; });
+        });
+        report_.result = left || !proven ? LinkResult::degraded : LinkResult::reverted;
+        if (report_.result == LinkResult::reverted) forget_intent();
         return;
     }
     undo_commits(proven, any_confirmed);
@@ -68,6 +88,10 @@ void Rotation::fail(Error error) {
                 "the undo is not proven on every member: the devices take unconfirmed commits back by "
                 "themselves, and the next run looks again");
     }
+}
+
+bool Rotation::first_configuration() const {
+    return !reconciliation_.base_is_common;
 }
 
 bool Rotation::has_time_to_withdraw() {

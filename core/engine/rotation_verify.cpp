@@ -12,6 +12,8 @@ using namespace std::chrono_literals;
 constexpr auto mka_life_time = 6s;
 /// From the start-time (or the commit) to MKA live on the new key. Devices were seen to need 2 s to 6 s.
 constexpr auto mka_grace = 60s;
+/// A device clock that has not moved for so long is broken: the only wait that goes by the runner's own time.
+constexpr auto clock_patience = 2min;
 constexpr milliseconds shortest_poll{20};
 constexpr milliseconds longest_poll{5000};
 
@@ -32,7 +34,6 @@ Result<void> Rotation::verify() {
         if (withdraw_) return live;
         // Too late to go back, or not ours to take away: finish.
         live = wait_until_live(Cancel::never);
-        if (live) clear_interruption();
     }
     if (!live) {
         forward_only_ = true;
@@ -44,9 +45,24 @@ Result<void> Rotation::verify() {
 
 bool Rotation::before_start() {
     if (!start_) return false;
-    if (auto r = crew_.connect(Cancel::never); !r) return false;
-    if (auto r = crew_.read_clocks(Cancel::never); !r) return false;
-    return latest_clock() + pipeline_.commit.assumed_commit < *start_;
+    // A member that does not answer cannot be asked; the others' clocks are as good, within max_clock_skew.
+    (void)crew_.each([&](MemberRun& m) { return crew_.reconnect(m, Cancel::never); });
+    UtcMillis latest{};
+    for (auto& m : crew_.members()) {
+        if (m.session == nullptr || !m.session->alive()) continue;
+        if (auto now = read_clock(m); now) latest = std::max(latest, *now);
+    }
+    return latest != UtcMillis{} &&
+           latest + pipeline_.commit.max_clock_skew + pipeline_.commit.assumed_commit < *start_;
+}
+
+Result<UtcMillis> Rotation::read_clock(MemberRun& m) {
+    Caller quiet(shared_.observer, shared_.interruption, Place{link_.name, m.member->device, {}, {}}, nullptr);
+    CallSpec look = crew_.spec(StageKind::connect, "clock", Cancel::never);
+    look.quiet = true;
+    auto reading = quiet(look, m.connector.name, [&](Context& context) { return m.session->clock()->read(context); });
+    if (!reading) return std::move(reading).error();
+    return reading->now + reading->resolution;
 }
 
 UtcMillis Rotation::latest_clock() {
@@ -85,10 +101,20 @@ Result<void> Rotation::poll_until_live(Cancel cancel) {
     UtcMillis live_since{};
     bool live = false;
     std::optional<std::pair<Steady::time_point, UtcMillis>> last;
+    UtcMillis furthest{};
+    auto moved = Steady::now();
     for (;;) {
         if (auto r = crew_.connect(cancel); !r) return r;
         if (auto r = crew_.read_clocks(cancel); !r) return r;
         const UtcMillis now = earliest_clock();
+        if (now > furthest) {
+            furthest = now;
+            moved = Steady::now();
+        } else if (Steady::now() - moved > clock_patience) {
+            return Error{
+                ErrorCode::timeout, Retry::safe, "link " + link_.name + ": the clock of a member stands still",
+                "look at the clocks of " + crew_.members().front().member->device + " and the others, then run again"};
+        }
         milliseconds wait = milliseconds{1000};
         if (now >= begin) {
             if (auto r = crew_.read_mka(cancel); !r) return r;

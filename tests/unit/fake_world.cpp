@@ -227,7 +227,6 @@ class FakeCommit final : public Commit, Noun {
         FakeDevice& device = world.devices.at(name_);
         if (device.pending != comment) return Error{ErrorCode::conflict, Retry::never, "not pending on " + name_, ""};
         device.pending.clear();
-        device.before.reset();
         if (auto e = world.leave(name_, "confirm")) return *e;
         return {};
     }
@@ -237,10 +236,13 @@ class FakeCommit final : public Commit, Noun {
         const Lock lock(world.mutex);
         if (auto e = world.enter(name_, "revert")) return *e;
         FakeDevice& device = world.devices.at(name_);
-        if (device.pending == comment && device.before) {
+        // As on a device: also a commit that was confirmed can be taken back while it is the latest.
+        const bool in_effect = !device.comments.empty() && device.comments.front() == comment;
+        if (in_effect && device.before) {
             device.running = *device.before;
             device.before.reset();
             device.pending.clear();
+            device.comments.insert(device.comments.begin(), comment + " revert");
         }
         device.candidate.reset();
         device.locked = false;
@@ -446,6 +448,7 @@ void World::check() {
         if (device.pending.empty() || now < device.pending_until) continue;
         device.running = *device.before;
         device.before.reset();
+        device.comments.insert(device.comments.begin(), "expired");
         device.pending.clear();
     }
     const bool all_configured =

@@ -263,12 +263,55 @@ TEST_F(RotationTest, a_key_scheduled_everywhere_is_taken_over_without_minting) {
     const auto start = std::chrono::ceil<std::chrono::seconds>(world.now) + std::chrono::minutes{5};
     for (auto& [name, device] : world.devices)
         device.running.keys.emplace_back(KeyPlace::chain, left, SecretBytes::zeros(32), start);
+    world.records["link"].own_ckns.push_back(left);
     world.records["link"].pending_ckn = left;
     world.records["link"].pending_key_id = "left-key";
     const auto report = rotate(Rollover::key_chain);
     EXPECT_EQ(report.result, LinkResult::rotated);
     EXPECT_EQ(report.ckn, left);
     EXPECT_EQ(report.key_id, "left-key");
+    EXPECT_EQ(world.minted, minted);
+}
+
+TEST_F(RotationTest, somebody_elses_schedule_is_not_followed) {
+    ASSERT_EQ(rotate(Rollover::key_chain).result, LinkResult::rotated);
+    World& world = World::get();
+    const unsigned minted = world.minted;
+    const std::string foreign(64, 'c');
+    const auto start = std::chrono::ceil<std::chrono::seconds>(world.now) + std::chrono::hours{24 * 30};
+    for (auto& [name, device] : world.devices) {
+        device.running.keys.emplace_back(KeyPlace::chain, foreign, SecretBytes::zeros(32), start);
+    }
+    const auto report = rotate(Rollover::key_chain);
+    EXPECT_EQ(report.result, LinkResult::rotated);
+    EXPECT_EQ(world.minted, minted + 1);
+    EXPECT_NE(report.ckn, foreign);
+}
+
+TEST_F(RotationTest, a_first_configuration_that_one_member_does_not_confirm_goes_back_everywhere) {
+    for (const auto rollover : {Rollover::key_chain, Rollover::pre_shared_key}) {
+        SetUp();
+        World& world = World::get();
+        world.faults.push_back({"b", "confirm", false, {ErrorCode::rejected, Retry::never, "injected", "none"}, 1});
+        const auto report = rotate(rollover);
+        EXPECT_EQ(report.result, LinkResult::reverted) << to_string(rollover);
+        for (const auto& [name, device] : world.devices) {
+            EXPECT_FALSE(device.running.association) << name << " " << to_string(rollover);
+            EXPECT_TRUE(device.running.keys.empty()) << name << " " << to_string(rollover);
+        }
+        EXPECT_EQ(rotate(rollover).result, LinkResult::rotated);
+    }
+}
+
+TEST_F(RotationTest, a_key_that_the_device_hides_stops_the_link_before_a_key_is_minted) {
+    ASSERT_EQ(rotate(Rollover::key_chain).result, LinkResult::rotated);
+    World& world = World::get();
+    const unsigned minted = world.minted;
+    for (auto& key : world.devices["b"].running.keys) key.cak.clear();
+    const auto report = rotate(Rollover::key_chain);
+    EXPECT_EQ(report.result, LinkResult::failed);
+    ASSERT_TRUE(report.error);
+    EXPECT_EQ(report.error->code, ErrorCode::auth);
     EXPECT_EQ(world.minted, minted);
 }
 

@@ -96,7 +96,7 @@ void SecretBytes::resize(std::size_t size) {
 void SecretBytes::append(std::span<const std::uint8_t> bytes) {
     if (bytes.empty()) return;
     reserve(size_ + bytes.size());
-    std::memcpy(data_ + size_, bytes.data(), bytes.size());
+    std::copy(bytes.begin(), bytes.end(), data_ + size_);
     size_ += bytes.size();
 }
 

@@ -76,6 +76,15 @@ Result<MemberState> JunosCommit::read(Context& context, DeviceSession& session, 
     auto now = (*junos)->snapshot(context);
     if (!now) return std::move(now).error();
     MemberState state;
+    const std::string chain = now->config.value(
+        {"security", "macsec", "connectivity-association", target.connectivity_association, "pre-shared-key-chain"});
+    if (!chain.empty() && chain != target.key_chain) {
+        return Error{
+            ErrorCode::conflict, Retry::never,
+            "connectivity association " + target.connectivity_association + " uses key chain " + chain + ", not " +
+                target.key_chain,
+            "set key_chain = \"" + chain + "\" in the link, or take the chain off the association on the device"};
+    }
     fill_state(now->config, now->zone, target, state);
     auto log = (*junos)->database().log(context);
     if (!log) return std::move(log).error();

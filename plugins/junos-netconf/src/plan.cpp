@@ -119,6 +119,8 @@ Result<std::vector<Statement>> plan_change(const ConfigModel& now, const DeviceZ
         plan.add(remove_at(below(association, {{"pre-shared-key", ""}})));
         plan.add(set_leaf(below(association, {{"pre-shared-key-chain", ""}}), target.key_chain));
     }
+    // One or the other: with both, the chain would stay in force.
+    if (change.pre_shared) plan.add(remove_at(below(association, {{"pre-shared-key-chain", ""}})));
     for (const auto& [key, element] :
          {std::pair{&change.pre_shared, "pre-shared-key"}, std::pair{&change.fallback, "fallback-key"}}) {
         if (!*key) continue;

@@ -21,7 +21,8 @@ namespace qkd {
 /// clause 8.4, Junos alike). So no call here commits or checks while one is pending that is not its own.
 class Commit : public Stage {
   public:
-    /// Configuration, pending confirmed commit, recent commit comments and MKA of the member. Reads only.
+    /// Configuration, pending confirmed commit, recent commit comments and MKA of the member. Reads only. conflict when the
+    /// association uses a key chain other than the target's.
     virtual Result<MemberState> read(Context& context, DeviceSession& session, const MemberTarget& target) = 0;
     /// MKA of the target's interfaces only; cheap enough for polling.
     virtual Result<std::vector<InterfaceMka>> read_mka(Context& context, DeviceSession& session,
@@ -39,8 +40,9 @@ class Commit : public Stage {
     /// unknown_outcome when the answer was lost: read() tells by the comment what happened.
     virtual Result<void> commit_confirmed(Context& context, DeviceSession& session, std::chrono::minutes timeout,
                                           const std::string& comment) = 0;
-    /// Confirms the pending commit named by `comment`. An error when it is not pending any more: a late confirm would
-    /// be an ordinary empty commit. unknown_outcome when the answer was lost.
+    /// Confirms the pending commit named by `comment`. Success also when that commit is confirmed already (a lost answer, asked
+    /// again). An error when it was taken back: a late confirm would be an ordinary empty commit. unknown_outcome when the
+    /// answer was lost.
     virtual Result<void> confirm(Context& context, DeviceSession& session, const std::string& comment) = 0;
     /// Brings back the configuration before the pending commit named by `comment`, at once, and releases the lock.
     /// Success also when that commit is neither pending nor in effect any more. Takes the lock if this session does not

@@ -1,0 +1,20 @@
+"""The laws for device plugins, held against junos-netconf on a lab of simulated routers."""
+import os
+import subprocess
+import unittest
+
+from qkd_lab import BIN, DEADLINE, Lab
+
+
+class JunosNetconf(unittest.TestCase):
+    def test_keeps_every_law(self):
+        with Lab() as lab:
+            done = subprocess.run([BIN / "qkd-conformance-tests", "--gtest_filter=*junos*"], stdin=subprocess.DEVNULL,
+                                  capture_output=True, text=True, timeout=DEADLINE, check=False,
+                                  env={**os.environ, "QKD_CONFORMANCE_LAB": str(lab.folder)})
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+            self.assertIn("confirm", done.stdout, "the laws of the commit stage were tried")
+
+
+if __name__ == "__main__":
+    unittest.main()
