@@ -98,11 +98,11 @@ void Caller::run(const CallSpec& spec, const std::string& plugin,
     if (!spec.quiet || error != nullptr) observer_.step_ends(place, took, error);
     if (StageReport* report = stage_report(spec.stage, plugin)) {
         report->ms += std::chrono::duration<double, std::milli>(took).count();
-        report->attempts = std::max(report->attempts, attempts);
+        if (!spec.look || error != nullptr) report->attempts = std::max(report->attempts, attempts);
         if (error != nullptr) {
             report->result = StageResult::failed;
             report->error = *error;
-        } else if (report->result == StageResult::skipped) {
+        } else if (report->result == StageResult::skipped && !spec.look) {
             report->result = StageResult::ok;
         }
     }

@@ -47,6 +47,7 @@ struct CallSpec {
     milliseconds timeout{30000};
     Retries retry;
     Cancel cancel = Cancel::allowed;
+    bool look = false;   ///< reads what is there: alone it does not make a stage of the report "ok"
     bool quiet = false;  ///< part of a poll: no begin and end for the observers unless it fails
     /// Errors of this code are tried again, whatever their retry word says, until `patience` is over.
     std::optional<ErrorCode> wait_out;

@@ -179,7 +179,9 @@ Result<Skew> Crew::compare_clocks() {
 
 Result<void> Crew::read_states(Cancel cancel) {
     return each([&](MemberRun& m) -> Result<void> {
-        auto state = m.caller(spec(StageKind::commit, "read", cancel), m.commit.name,
+        CallSpec look = spec(StageKind::commit, "read", cancel);
+        look.look = true;
+        auto state = m.caller(look, m.commit.name,
                               [&](Context& context) { return m.commit->read(context, *m.session, m.target); });
         if (!state) return std::move(state).error();
         m.state = std::move(*state);
@@ -261,7 +263,9 @@ Result<LinkRecord> Memory::load(Caller& caller, const CallSpec& spec, const std:
     LinkRecord empty;
     empty.link = link;
     if (!persist_) return empty;
-    auto record = caller(spec, persist_.name, [&](Context& context) { return persist_->load(context, link); });
+    CallSpec look = spec;
+    look.look = true;
+    auto record = caller(look, persist_.name, [&](Context& context) { return persist_->load(context, link); });
     if (!record) return std::move(record).error();
     return record->value_or(empty);
 }

@@ -208,6 +208,7 @@ void check_one(Draft& draft, const CheckedValue& value, const std::string& sae, 
     const std::string key = "'" + std::string(value.field->key) + "': ";
     std::string path;
     Result<void> there;
+    bool secret_from_environment = false;
     if (value.field->type == FieldType::secret) {
         auto reference = parse_secret_ref(value.text);
         if (!reference) return;  // already reported
@@ -216,11 +217,17 @@ void check_one(Draft& draft, const CheckedValue& value, const std::string& sae, 
             path = reference->text;
         }
         there = check_secret(*reference, draft.tables->seal_source());
+        secret_from_environment = reference->form == SecretRef::Form::environment;
     } else {
         path = draft.tables->expand(value.text, sae);
         there = check_readable(path);
     }
     if (there) return;
+    if (secret_from_environment) {
+        // The service's environment is not that of the person who checks; a run without it stops before it connects.
+        draft.findings.warning(value.place, key + there.error().what, there.error().hint);
+        return;
+    }
     if (there.error().code == ErrorCode::not_found && !path.empty() && is_inside(path, certs)) {
         draft.findings.warning(value.place, key + there.error().what + " yet", "the certs stage has to make it");
     } else {

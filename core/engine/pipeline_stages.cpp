@@ -95,8 +95,9 @@ void read_commit(Draft& draft, const CheckedTable& values) {
                        "a longer confirm, or a smaller assumed_commit");
     }
     if (!chain && lead != nullptr) {
-        findings.error(lead->place, "'lead' has no meaning with rollover = \"pre-shared-key\"",
-                       "leave it out, or use rollover = \"key-chain\"");
+        // Not an error: the rollover of a pipeline is switched by one word.
+        findings.warning(lead->place, "'lead' has no meaning with rollover = \"pre-shared-key\"",
+                         "leave it out, or use rollover = \"key-chain\"");
     }
     if (!chain && commit.verify == Verify::next_run) {
         findings.error(

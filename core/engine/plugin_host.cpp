@@ -69,6 +69,10 @@ Result<const PluginDescriptor*> open_library(const fs::path& file) {
         return refused("it has no symbol qkd_plugin_v1",
                        "use QKD_PLUGIN() of the SDK in a source file of the plugin itself");
     } catch (const std::exception& failure) {
+        const std::string said = failure.what();
+        if (said.find("file too short") != std::string::npos || said.find("invalid ELF header") != std::string::npos) {
+            return refused("it is no shared library (not an ELF file)", "install the plugin again, or remove the file");
+        }
         return refused("the loader says: " + loader_message(failure, file),
                        "run `ldd -r " + file.string() + "`; install what is missing or rebuild the plugin");
     }

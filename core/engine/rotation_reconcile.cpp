@@ -9,7 +9,6 @@ Result<void> Rotation::load_record() {
     auto record = memory_.load(crew_.initiator().caller, crew_.spec(StageKind::persist, "load"), link_.name);
     if (!record) return std::move(record).error();
     record_ = std::move(*record);
-    if (!record_.key_id.empty()) report_.previous_key_id = record_.key_id;
     return {};
 }
 
@@ -38,8 +37,24 @@ Result<void> Rotation::reconcile_members() {
         if (auto r = crew_.read_states(); !r) return r;
         look_at_members();
     }
+    compare_with_memory();
     choose_required_interfaces();
     return {};
+}
+
+void Rotation::compare_with_memory() {
+    const KeyView& view = reconciliation_.views.front();
+    const ConfiguredKey* active = view.active != nullptr ? view.active : view.pre_shared;
+    const std::string in_force = active != nullptr ? active->ckn : std::string{};
+    if (!record_.pending_ckn.empty() && in_force == record_.pending_ckn) {
+        record_.previous_key_id = record_.key_id;
+        record_.key_id = record_.pending_key_id;
+        record_.ckn = record_.pending_ckn;
+        record_.start = active->start;
+    }
+    // What is remembered is a cache: the key in force may be another one.
+    report_.previous_key_id.reset();
+    if (!record_.key_id.empty() && in_force == record_.ckn) report_.previous_key_id = record_.key_id;
 }
 
 void Rotation::look_at_members() {

@@ -49,6 +49,8 @@ class Rotation {
     /// for that.
     Result<void> undo_own_pending_commit();
     Result<void> withdraw_leftovers();
+    /// Takes over a remembered pending key that is in force by now; forgets a remembered key that is not.
+    void compare_with_memory();
     /// An interface that is down now is reported, not required, as long as every member has one that is secured. Where
     /// a member has none at all (a first configuration, a link that is down) all are required.
     void choose_required_interfaces();

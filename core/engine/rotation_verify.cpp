@@ -172,6 +172,14 @@ std::string Rotation::not_live() {
 }
 
 Result<void> Rotation::persist() {
+    if (report_.result == LinkResult::pending) {
+        // Not active yet: remembered beside the active key until a later run finds it in force.
+        record_.pending_key_id = key_id_;
+        record_.pending_ckn = next_ckn_;
+        record_.pending_comment.clear();
+        record_.saved = std::chrono::floor<std::chrono::seconds>(latest_clock());
+        return save_record(Cancel::never);
+    }
     if (record_.ckn != next_ckn_) {
         record_.previous_key_id = record_.key_id;
         record_.key_id = key_id_;

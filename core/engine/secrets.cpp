@@ -195,6 +195,9 @@ std::string to_string(const SecretRef& reference) {
     return "command:" + Json(reference.argv).dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
+/// Version octet, nonce and tag around nothing, see seal.hpp.
+constexpr std::size_t least_sealed_octets = 1 + 12 + 16;
+
 Result<void> check_secret(const SecretRef& reference, const SealKeySource& seal_key) {
     switch (reference.form) {
         case SecretRef::Form::file: {
@@ -212,6 +215,10 @@ Result<void> check_secret(const SecretRef& reference, const SealKeySource& seal_
         }
         case SecretRef::Form::command: return check_program(reference.argv.front());
         case SecretRef::Form::sealed: {
+            const auto text = base64_decode(reference.text);
+            if (!text || text->size() < least_sealed_octets) {
+                return wrong("a sealed secret that is cut short or no base64", "seal it again");
+            }
             if (!seal_key.reference.empty()) return {};  // seal_key is checked where it stands
             struct stat info {};
             if (stat(default_seal_key(seal_key).c_str(), &info) == 0) return {};

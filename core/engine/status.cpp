@@ -81,6 +81,7 @@ LinkStatus look(const Pipeline& pipeline, PluginHost& host, const Link& link, Ob
     status.ckn = common_ckn(status);
     status.health = health_of(status);
     if (!status.ckn.empty() && record.ckn == status.ckn) status.key_id = record.key_id;
+    if (!status.ckn.empty() && record.pending_ckn == status.ckn) status.key_id = record.pending_key_id;
     const MemberReading reading{link.members.front().device, &crew.initiator().state, crew.initiator().clock.now};
     const KeyView keys = view_keys(reading);
     if (keys.active != nullptr && keys.active->start && keys.active->ckn == status.ckn) {

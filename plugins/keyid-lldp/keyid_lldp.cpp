@@ -1,6 +1,7 @@
 // keyid-lldp: the notice stands in the interface descriptions of the link, where the neighbour hears it by LLDP. Members
 // that are not next to the initiator hear it from the member before them.
 #include <array>
+#include <map>
 #include <optional>
 #include <utility>
 
@@ -23,9 +24,10 @@ Result<LldpAccess*> lldp_of(const TransportEnd& end) {
 }
 
 /// Puts the notice behind the operator's own text of these interfaces. First all texts are made and measured, then
-/// those that are not there yet are written, each by a commit of its own.
+/// those that are not there yet are written, each by a commit of its own. `before` keeps what they replace.
 Result<void> publish(Context& context, LldpAccess& lldp, const TransportEnd& self,
-                     const std::vector<std::string>& interfaces, const KeyIdNotice& notice) {
+                     const std::vector<std::string>& interfaces, const KeyIdNotice& notice,
+                     std::map<std::string, std::string>& before) {
     struct Text {
         const std::string* interface_name;
         std::string wanted;
@@ -36,7 +38,10 @@ Result<void> publish(Context& context, LldpAccess& lldp, const TransportEnd& sel
         if (!present) return std::move(present).error();
         auto wanted = join(split(*present).own, notice, self.device + " " + name);
         if (!wanted) return std::move(wanted).error();
-        if (*wanted != *present) changes.push_back({&name, *std::move(wanted)});
+        if (*wanted != *present) {
+            before.emplace(name, *present);
+            changes.push_back({&name, *std::move(wanted)});
+        }
     }
     for (const Text& change : changes) {
         if (auto set = lldp.describe(context, *change.interface_name, change.wanted); !set) return set;
@@ -55,7 +60,7 @@ class LldpTransport final : public KeyIdTransport {
                           const KeyIdNotice& notice) override {
         auto lldp = lldp_of(self);
         if (!lldp) return std::move(lldp).error();
-        return publish(context, **lldp, self, self.interfaces, notice);
+        return publish(context, **lldp, self, self.interfaces, notice, before_);
     }
 
     Result<KeyIdNotice> receive(Context& context, const TransportEnd& self, const std::string& link,
@@ -100,7 +105,7 @@ class LldpTransport final : public KeyIdTransport {
             }
             if (heard[i] != newest) unaware.push_back(self.interfaces[i]);
         }
-        if (auto relayed = publish(context, **lldp, self, unaware, *newest); !relayed) {
+        if (auto relayed = publish(context, **lldp, self, unaware, *newest, before_); !relayed) {
             return std::move(relayed).error();
         }
         return *std::move(newest);
@@ -126,18 +131,24 @@ class LldpTransport final : public KeyIdTransport {
         return {notice.generation, notice.sequence};
     }
 
-    static Result<void> restore(Context& context, LldpAccess& lldp, const std::string& name, const std::string& link) {
+    Result<void> restore(Context& context, LldpAccess& lldp, const std::string& name, const std::string& link) {
         auto present = lldp.description(context, name);
         if (!present) return std::move(present).error();
         const auto parts = split(*present);
         if (!parts.notice || parts.notice->link != link) return {};
-        return lldp.describe(context, name, parts.own);
+        // What stood there before this rotation, which may be the notice of an earlier one; else the operator's own text.
+        const auto before = before_.find(name);
+        return lldp.describe(context, name, before != before_.end() ? before->second : parts.own);
     }
+
+    std::map<std::string, std::string> before_;  ///< interface -> description that our notice replaced
 };
 
 constexpr std::array stages{StageInfo{StageKind::key_id_transport, "lldp commits", "connect:lldp",
                                       &create_stage<LldpTransport>, &destroy_stage}};
-constexpr std::array<Field, 0> fields{};
+// What another transport's table holds stays in place when one word switches a link from one to the other.
+constexpr std::array fields{
+    Field{Scope::key_ids, FieldType::string, "directory", false, nullptr, nullptr, "Taken and not used."}};
 
 }  // namespace
 

@@ -69,7 +69,9 @@ class MemoryTransport final : public qkd::KeyIdTransport {
 
 constexpr std::array stages{qkd::StageInfo{qkd::StageKind::key_id_transport, "in-process", "",
                                            &qkd::create_stage<MemoryTransport>, &qkd::destroy_stage}};
-constexpr std::array<qkd::Field, 0> fields{};
+// What another transport's table holds stays in place when one word switches a link from one to the other.
+constexpr std::array fields{qkd::Field{qkd::Scope::key_ids, qkd::FieldType::string, "directory", false, nullptr,
+                                       nullptr, "Taken and not used."}};
 
 }  // namespace
 

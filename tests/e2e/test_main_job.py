@@ -2,7 +2,7 @@
 import json
 import unittest
 
-from qkd_lab import Lab, assert_secured
+from qkd_lab import Lab, assert_secured, lab_command
 
 STAGES = ["connect", "certs", "initial-config", "key-source", "key-id-transport", "commit", "persist"]
 
@@ -88,6 +88,38 @@ class PreSharedKey(unittest.TestCase):
                     if last:
                         self.assertEqual(fallback.text.lower(), last)
                 last = done.link()["ckn"]
+
+
+class Policies(unittest.TestCase):
+    def test_the_rollover_is_switched_by_one_word_and_back(self):
+        with Lab() as lab:
+            for rollover in ("key-chain", "pre-shared-key", "key-chain"):
+                lab.change(r'^rollover = .*$', f'rollover = "{rollover}"')
+                done = lab.run()
+                self.assertEqual(done.code, 0, done)
+                assert_secured(self, lab, done)
+                self.assertEqual(done.link()["rollover"], rollover)
+
+    def test_a_key_left_for_the_next_run_is_pending_and_then_taken_over(self):
+        with Lab() as lab:
+            first = lab.run()
+            self.assertEqual(first.code, 0, first)
+            lab.change(r'^rollover = .*$', 'rollover = "key-chain"\nverify = "next-run"')
+            pending = lab.run()
+            self.assertEqual(pending.code, 0, pending)
+            self.assertEqual(pending.link()["result"], "pending")
+            self.assertEqual(pending.link()["previous_key_id"], first.link()["key_id"])
+            status = lab.qkd("status", lab.pipeline_file, "--json")
+            self.assertIn(first.link()["key_id"], status.out)
+            lab_command("advance", lab.folder, "600")
+            status = lab.qkd("status", lab.pipeline_file, "--json")
+            self.assertEqual(status.code, 0, status)
+            self.assertIn(pending.link()["key_id"], status.out)
+            lab.change(r'^verify = .*\n', "")
+            last = lab.run()
+            self.assertEqual(last.code, 0, last)
+            assert_secured(self, lab, last)
+            self.assertEqual(last.link()["previous_key_id"], pending.link()["key_id"])
 
 
 if __name__ == "__main__":
