@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 constexpr int schema = 1;
 constexpr std::size_t largest_file = 65536;
 constexpr std::size_t longest_name = 200;  // the system allows 255; the temporary name is longer
-constexpr std::size_t most_own_ckns = 16;
+constexpr std::size_t most_own_ckns = 128;
 constexpr std::int64_t last_second = 253402300799;  // 9999-12-31T23:59:59Z
 
 Error failed(const fs::path& file, const char* doing, int error) {
@@ -54,7 +54,9 @@ bool good(const LinkRecord& record) {
         return seconds >= 0 && seconds <= last_second;
     };
     return printable(record.link) && printable(record.key_id) && printable(record.previous_key_id) &&
-           printable(record.ckn) && printable(record.rollover) && record.own_ckns.size() <= most_own_ckns &&
+           printable(record.ckn) && printable(record.rollover) && printable(record.pending_key_id) &&
+           printable(record.pending_ckn) && printable(record.pending_comment) &&
+           record.own_ckns.size() <= most_own_ckns &&
            std::all_of(record.own_ckns.begin(), record.own_ckns.end(), printable) && in_range(record.saved) &&
            (!record.start || in_range(*record.start));
 }
@@ -113,6 +115,9 @@ Result<std::string> encode(const LinkRecord& record) {
                                   {"ckn", record.ckn},
                                   {"rollover", record.rollover},
                                   {"own_ckns", record.own_ckns},
+                                  {"pending_key_id", record.pending_key_id},
+                                  {"pending_ckn", record.pending_ckn},
+                                  {"pending_comment", record.pending_comment},
                                   {"start", nullptr},
                                   {"saved", record.saved.time_since_epoch().count()}};
     if (record.start) object["start"] = record.start->time_since_epoch().count();
@@ -126,7 +131,7 @@ Result<std::string> encode(const LinkRecord& record) {
 
 std::optional<LinkRecord> decode(std::string_view text, const std::string& link) {
     const json object = json::parse(text, nullptr, false);
-    if (!object.is_object() || object.size() != 10 || object.value("schema", json()) != json(schema)) {
+    if (!object.is_object() || object.size() != 13 || object.value("schema", json()) != json(schema)) {
         return std::nullopt;
     }
     bool good_so_far = true;
@@ -157,6 +162,9 @@ std::optional<LinkRecord> decode(std::string_view text, const std::string& link)
     record.previous_key_id = text_of(member("previous_key_id"));
     record.ckn = text_of(member("ckn"));
     record.rollover = text_of(member("rollover"));
+    record.pending_key_id = text_of(member("pending_key_id"));
+    record.pending_ckn = text_of(member("pending_ckn"));
+    record.pending_comment = text_of(member("pending_comment"));
     if (const json& ckns = member("own_ckns"); ckns.is_array()) {
         for (const json& ckn : ckns) record.own_ckns.push_back(text_of(ckn));
     } else {

@@ -22,7 +22,10 @@ LinkRecord record(const std::string& link, std::uint64_t generation) {
     record.previous_key_id = generation % 2 == 0 ? "" : "11111111-2222-3333-4444-555555555555";
     record.ckn = std::string(64, generation % 2 == 0 ? 'a' : 'b');
     record.rollover = "key-chain";
-    record.own_ckns = {record.ckn};
+    record.own_ckns = {record.ckn, std::string(64, 'd')};
+    record.pending_key_id = "22222222-3333-4444-5555-666666666666";
+    record.pending_ckn = std::string(64, 'e');
+    record.pending_comment = "a comment";
     record.start = UtcSeconds{std::chrono::seconds{1795000000 + generation}};
     record.saved = UtcSeconds{std::chrono::seconds{1794999000}};
     return record;

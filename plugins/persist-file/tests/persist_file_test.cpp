@@ -23,6 +23,9 @@ LinkRecord example() {
     record.ckn = std::string(64, 'c');
     record.rollover = "key-chain";
     record.own_ckns = {record.ckn, std::string(64, 'd')};
+    record.pending_key_id = "7f1d3c58-6b7a-4a52-9d0b-2f3c4d5e6a7b";
+    record.pending_ckn = std::string(64, 'e');
+    record.pending_comment = "qkd-macsec a--b 0123456789abcdef";
     record.start = UtcSeconds{1795000000s};
     record.saved = UtcSeconds{1794999000s};
     return record;
@@ -125,7 +128,7 @@ TEST_F(PersistFile, WhatJsonCannotHoldIsRefused) {
     record.key_id = "\xff";
     EXPECT_EQ(persist_->save(context_, record).error().code, ErrorCode::rejected);
     record = example();
-    record.own_ckns.assign(17, "aa");
+    record.own_ckns.assign(129, "aa");
     EXPECT_FALSE(persist_->save(context_, record));
     EXPECT_FALSE(fs::exists(file_));
 }

@@ -19,7 +19,7 @@ struct LinkRecord {
     std::string previous_key_id;  ///< empty when there was none
     std::string ckn;
     std::string rollover;
-    /// CKNs that this program wrote for the link and that may still stand on a device, newest first, at most 16. Chain keys
+    /// CKNs that this program wrote for the link and that may still stand on a device, newest first, at most 128. Chain keys
     /// that are not listed here are somebody else's and left alone.
     std::vector<std::string> own_ckns;
     std::optional<UtcSeconds> start;  ///< key-chain: when the key becomes active
