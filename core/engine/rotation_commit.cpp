@@ -82,7 +82,6 @@ Result<void> Rotation::remember_intent() {
     record_.generation = notice_.generation;
     record_.pending_key_id = key_id_;
     record_.pending_ckn = next_ckn_;
-    record_.pending_comment = comment_;
     return save_record(Cancel::allowed);
 }
 

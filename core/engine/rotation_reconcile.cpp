@@ -63,9 +63,9 @@ void Rotation::look_at_members() {
 }
 
 Result<void> Rotation::undo_own_pending_commit() {
-    if (record_.pending_comment.empty()) return {};
+    if (dead_comment_.empty()) return {};
     const auto ours = [&](const MemberRun& m) {
-        return m.state.pending && m.state.pending->comment == record_.pending_comment;
+        return m.state.pending && m.state.pending->comment == dead_comment_;
     };
     if (std::none_of(crew_.members().begin(), crew_.members().end(), ours)) return {};
     if (auto r = take_leases(); !r) return r;
@@ -73,7 +73,7 @@ Result<void> Rotation::undo_own_pending_commit() {
         if (!ours(m)) return {};
         m.caller.log(LogLevel::warning, "reverting the unconfirmed commit of an interrupted run", "reconcile");
         return m.caller(busy_patient("revert"), m.commit.name, [&](Context& context) {
-            return m.commit->revert(context, *m.session, record_.pending_comment);
+            return m.commit->revert(context, *m.session, dead_comment_);
         });
     });
     leases_.release();

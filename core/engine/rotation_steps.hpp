@@ -156,6 +156,7 @@ class Rotation {
     std::vector<Progress> progress_;
     Leases::Held leases_;
     std::string comment_;  ///< unique; marks our commits on the devices
+    std::string dead_comment_;  ///< of a run that died in the middle
 
     std::vector<MemberReading> readings_;
     Reconciliation reconciliation_;

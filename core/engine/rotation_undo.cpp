@@ -170,7 +170,6 @@ void Rotation::forget_intent() {
     if (record_.pending_ckn.empty()) return;
     record_.pending_key_id.clear();
     record_.pending_ckn.clear();
-    record_.pending_comment.clear();
     if (memory_) {
         Caller undo(shared_.observer, shared_.interruption, Place{link_.name, {}, {}, {}}, nullptr);
         if (auto r = memory_.save(undo, crew_.spec(StageKind::persist, "save", Cancel::never), record_); !r) {

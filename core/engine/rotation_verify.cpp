@@ -176,7 +176,6 @@ Result<void> Rotation::persist() {
         // Not active yet: remembered beside the active key until a later run finds it in force.
         record_.pending_key_id = key_id_;
         record_.pending_ckn = next_ckn_;
-        record_.pending_comment.clear();
         record_.saved = std::chrono::floor<std::chrono::seconds>(latest_clock());
         return save_record(Cancel::never);
     }
@@ -190,7 +189,6 @@ Result<void> Rotation::persist() {
     record_.saved = std::chrono::floor<std::chrono::seconds>(latest_clock());
     record_.pending_key_id.clear();
     record_.pending_ckn.clear();
-    record_.pending_comment.clear();
     if (auto saved = save_record(Cancel::never); !saved) {
         // The link is on its new key all the same; what is lost is the memory of its name.
         forward_only_ = true;

@@ -31,6 +31,8 @@ struct Model {
     Config running;
     std::optional<Config> candidate;
     const void* lock = nullptr;  ///< the session that holds it
+    std::string lock_id;         ///< its id
+    int sessions = 0;
     std::optional<Config> before;
     std::string pending;
     UtcMillis pending_until;
@@ -59,6 +61,7 @@ Error fault(ErrorCode code, const std::string& what, Retry retry = Retry::never)
 class ModelSession final : public DeviceSession, public ClockAccess {
   public:
     const DeviceFacts& facts() const override { return facts_; }
+    [[nodiscard]] std::string id() const override { return std::to_string(id_); }
     FileAccess* files() noexcept override { return nullptr; }
     LldpAccess* lldp() noexcept override { return nullptr; }
     ClockAccess* clock() noexcept override { return this; }
@@ -81,6 +84,7 @@ class ModelSession final : public DeviceSession, public ClockAccess {
   private:
     DeviceFacts facts_{"model", "model", "1"};
     bool alive_ = true;
+    int id_ = ++model().sessions;
 };
 
 class ModelConnector final : public Connector {
@@ -166,6 +170,7 @@ class ModelCommit final : public Commit {
             m.forget_pending();
         }
         m.lock = &session;
+        m.lock_id = session.id();
         m.candidate = m.running;
         m.candidate->association = m.candidate->association || change.initial != nullptr;
         m.candidate->chain = m.candidate->chain || change.use_chain;
@@ -217,6 +222,13 @@ class ModelCommit final : public Commit {
     Result<void> release(Context&, DeviceSession& session) override {
         if (model().lock == &session) model().lock = nullptr;
         return {};
+    }
+    Result<bool> break_lock(Context&, DeviceSession&, const std::string& session_id) override {
+        Model& m = model();
+        if (m.lock == nullptr || m.lock_id != session_id) return false;
+        m.candidate.reset();
+        m.lock = nullptr;
+        return true;
     }
     Result<void> withdraw(Context&, DeviceSession&, const MemberTarget&, const std::string& ckn,
                           const std::string&) override {

@@ -29,6 +29,7 @@ class FakeSession final : public DeviceSession, private FileAccess, private Lldp
     }
 
     const DeviceFacts& facts() const override { return facts_; }
+    [[nodiscard]] std::string id() const override { return {}; }
     FileAccess* files() noexcept override { return self().offers_files ? this : nullptr; }
     LldpAccess* lldp() noexcept override { return self().offers_lldp ? this : nullptr; }
     ClockAccess* clock() noexcept override { return self().clock ? this : nullptr; }

@@ -44,8 +44,9 @@ class FakeClock final : public ClockAccess {
 
 class FakeSession final : public DeviceSession {
   public:
-    explicit FakeSession(const std::string& device) : clock_(device) {}
+    FakeSession(const std::string& device, std::string id) : clock_(device), id_(std::move(id)) {}
     const DeviceFacts& facts() const override { return facts_; }
+    [[nodiscard]] std::string id() const override { return id_; }
     FileAccess* files() noexcept override { return nullptr; }
     LldpAccess* lldp() noexcept override { return nullptr; }
     ClockAccess* clock() noexcept override { return &clock_; }
@@ -55,6 +56,7 @@ class FakeSession final : public DeviceSession {
   private:
     DeviceFacts facts_;
     FakeClock clock_;
+    std::string id_;
 };
 
 class FakeConnector final : public Connector, Noun {
@@ -68,7 +70,7 @@ class FakeConnector final : public Connector, Noun {
         World& world = World::get();
         const Lock lock(world.mutex);
         if (auto e = world.enter(name_, "open")) return *e;
-        return std::unique_ptr<DeviceSession>(std::make_unique<FakeSession>(name_));
+        return std::unique_ptr<DeviceSession>(std::make_unique<FakeSession>(name_, std::to_string(++world.sessions)));
     }
 };
 
@@ -162,7 +164,7 @@ class FakeCommit final : public Commit, Noun {
         return lines;
     }
 
-    Result<void> stage(Context&, DeviceSession&, const MemberTarget&, const MemberChange& change) override {
+    Result<void> stage(Context&, DeviceSession& session, const MemberTarget&, const MemberChange& change) override {
         World& world = World::get();
         const Lock lock(world.mutex);
         if (auto e = world.enter(name_, "stage")) return *e;
@@ -197,6 +199,7 @@ class FakeCommit final : public Commit, Noun {
         }
         device.candidate = std::move(config);
         device.locked = true;
+        device.lock_holder = session.id();
         if (auto e = world.leave(name_, "stage")) return *e;
         return {};
     }
@@ -265,6 +268,17 @@ class FakeCommit final : public Commit, Noun {
         if (auto e = world.enter(name_, "release")) return *e;
         world.devices.at(name_).locked = false;
         return {};
+    }
+
+    Result<bool> break_lock(Context&, DeviceSession&, const std::string& session_id) override {
+        World& world = World::get();
+        const Lock lock(world.mutex);
+        if (auto e = world.enter(name_, "break_lock")) return *e;
+        FakeDevice& device = world.devices.at(name_);
+        if (!device.locked || device.lock_holder != session_id) return false;
+        device.locked = false;
+        device.candidate.reset();
+        return true;
     }
 
     Result<void> withdraw(Context&, DeviceSession&, const MemberTarget&, const std::string& ckn,

@@ -48,6 +48,7 @@ struct FakeDevice {
     UtcMillis pending_until{};
     std::vector<std::string> comments;
     bool locked = false;
+    std::string lock_holder;  ///< id of the session that took the lock
     bool notice = false;
     std::chrono::milliseconds skew{0};
 };
@@ -77,7 +78,7 @@ class World {
     UtcMillis now{};
     std::chrono::milliseconds step{1000};  ///< how far time moves with each clock reading
     bool apart = false;                    ///< some members were configured without any key in common
-    unsigned minted = 0, fetched = 0;
+    unsigned minted = 0, fetched = 0, sessions = 0;
 
     /// Entry and fault of one call; with the lock held. An error means: return it now.
     std::optional<Error> enter(const std::string& device, const std::string& call);

@@ -62,7 +62,8 @@ Position locate(const std::vector<CommitEntry>& log, const std::string& comment)
 
 }  // namespace
 
-Result<void> JunosCommit::configure(const ConfigView& /*config*/) {
+Result<void> JunosCommit::configure(const ConfigView& config) {
+    user_ = config.string("user");
     return {};
 }
 
@@ -278,6 +279,33 @@ Result<void> JunosCommit::withdraw(Context& context, DeviceSession& session, con
     }
     (void)database.unlock(context);
     return {};
+}
+
+Result<bool> JunosCommit::break_lock(Context& context, DeviceSession& session, const std::string& session_id) {
+    auto junos = own(session);
+    if (!junos) return std::move(junos).error();
+    auto& database = (*junos)->database();
+    if (session_id.empty() || session_id == (*junos)->id() || database.locked()) return false;
+    auto locked = database.lock(context);
+    if (locked) {
+        database.abandon(context);
+        return false;
+    }
+    const Error held = std::move(locked).error();
+    // "configuration database locked by: lab terminal (pid 4711) on since ..": a session-id is the pid of its mgd.
+    const bool dead_one = held.code == ErrorCode::busy && !user_.empty() &&
+                          held.what.find(" " + user_ + " ") != std::string::npos &&
+                          held.what.find("(pid " + session_id + ")") != std::string::npos;
+    if (!dead_one) {
+        database.abandon(context);
+        if (held.code == ErrorCode::busy) return false;
+        return held;
+    }
+    auto killed = (*junos)->netconf().ask(context, "ending session " + session_id, [&](pugi::xml_node rpc) {
+        rpc.append_child("kill-session").append_child("session-id").text().set(session_id.c_str());
+    });
+    if (!killed) return std::move(killed).error();
+    return true;
 }
 
 }  // namespace qkd::junos

@@ -24,8 +24,12 @@ class JunosCommit final : public Commit {
     Result<void> revert(Context& context, DeviceSession& session, const std::string& comment) override;
     Result<void> discard(Context& context, DeviceSession& session) override;
     Result<void> release(Context& context, DeviceSession& session) override;
+    Result<bool> break_lock(Context& context, DeviceSession& session, const std::string& session_id) override;
     Result<void> withdraw(Context& context, DeviceSession& session, const MemberTarget& target, const std::string& ckn,
                           const std::string& comment) override;
+
+  private:
+    std::string user_;
 };
 
 }  // namespace qkd::junos

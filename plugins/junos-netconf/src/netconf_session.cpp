@@ -154,6 +154,7 @@ Result<std::unique_ptr<NetconfSession>> NetconfSession::open(Context& context, s
     if (!is(parsed->root(), "hello"))
         return session->broken_error({ErrorCode::protocol, Retry::never, "the device does not say a NETCONF hello",
                                       "check that the port is the one of the NETCONF service"});
+    session->session_id_ = text_of(child(parsed->root(), "session-id"));
     const auto offered = child(parsed->root(), "capabilities");
     for (auto one = offered.first_child(); one; one = one.next_sibling()) {
         if (is(one, "capability")) session->capabilities_.emplace_back(text_of(one));

@@ -64,6 +64,8 @@ class NetconfSession {
     }
     [[nodiscard]] bool alive() const noexcept { return !broken_ && stream_->alive(); }
     [[nodiscard]] const std::string& peer() const noexcept { return peer_; }
+    /// As the device's hello says; empty when it says none.
+    [[nodiscard]] const std::string& session_id() const noexcept { return session_id_; }
     [[nodiscard]] const std::vector<std::string>& capabilities() const noexcept { return capabilities_; }
 
   private:
@@ -77,6 +79,7 @@ class NetconfSession {
     FrameReader reader_;
     Framing framing_ = Framing::end_of_message;
     std::vector<std::string> capabilities_;
+    std::string session_id_;
     unsigned long next_id_ = 1;
     bool broken_ = false;
 };

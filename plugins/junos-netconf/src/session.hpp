@@ -26,6 +26,7 @@ class JunosSession final : public DeviceSession, private FileAccess, private Lld
     Result<void> read_facts(Context& context);
 
     const DeviceFacts& facts() const override { return facts_; }
+    [[nodiscard]] std::string id() const override { return netconf_->session_id(); }
     FileAccess* files() noexcept override { return ssh_ || files_ssh_ ? this : nullptr; }
     LldpAccess* lldp() noexcept override { return this; }
     ClockAccess* clock() noexcept override { return this; }

@@ -25,7 +25,7 @@ LinkRecord example() {
     record.own_ckns = {record.ckn, std::string(64, 'd')};
     record.pending_key_id = "7f1d3c58-6b7a-4a52-9d0b-2f3c4d5e6a7b";
     record.pending_ckn = std::string(64, 'e');
-    record.pending_comment = "qkd-macsec a--b 0123456789abcdef";
+    record.commit_time = std::chrono::milliseconds{2300};
     record.start = UtcSeconds{1795000000s};
     record.saved = UtcSeconds{1794999000s};
     return record;

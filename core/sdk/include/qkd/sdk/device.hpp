@@ -80,6 +80,9 @@ class DeviceSession {
     DeviceSession& operator=(const DeviceSession&) = delete;
 
     virtual const DeviceFacts& facts() const = 0;
+    /// The device's own name for this session, as it stands in what others are told while this one holds the lock; empty
+    /// when the device has none. Still valid when alive() is false.
+    [[nodiscard]] virtual std::string id() const = 0;
     virtual FileAccess* files() noexcept = 0;
     virtual LldpAccess* lldp() noexcept = 0;
     virtual ClockAccess* clock() noexcept = 0;

@@ -1,6 +1,7 @@
 // The persist stage: remembers key_IDs and generations. Never keys.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -24,10 +25,11 @@ struct LinkRecord {
     std::vector<std::string> own_ckns;
     std::optional<UtcSeconds> start;  ///< key-chain: when the key becomes active
     UtcSeconds saved{};
-    /// The rotation under way, written before any device is touched; empty when none is.
+    /// The key that is scheduled but not active yet, written before any device is touched; empty when none is.
     std::string pending_key_id;
     std::string pending_ckn;
-    std::string pending_comment;  ///< of its confirmed commit
+    /// How long a commit took at the slowest member, in device time: the latest figure, or the fading largest one.
+    std::chrono::milliseconds commit_time{0};
 
     bool operator==(const LinkRecord&) const = default;
 };
