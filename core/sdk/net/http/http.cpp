@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <fstream>
 #include <string_view>
 #include <utility>
@@ -23,8 +24,11 @@ struct CurlList {
     CurlList() = default;
     CurlList(const CurlList&) = delete;
     CurlList& operator=(const CurlList&) = delete;
-    ~CurlList() { curl_slist_free_all(head); }
-    void add(const std::string& line) { head = curl_slist_append(head, line.c_str()); }
+    ~CurlList() {
+        for (auto* line = head; line != nullptr; line = line->next) wipe(line->data, std::strlen(line->data));
+        curl_slist_free_all(head);
+    }
+    void add(const char* line) { head = curl_slist_append(head, line); }
 };
 
 /// What the callbacks of one transfer share.
@@ -34,6 +38,23 @@ struct Transfer {
     std::size_t max_body = 0;
     bool too_large = false;
 };
+
+/// Everything but what would end or bend a header line.
+bool fit_for_header(const HttpHeader& header) {
+    constexpr std::string_view marks = "!#$%&'*+-.^_`|~";  // RFC 9110 section 5.6.2
+    const auto in_name = [&](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+               marks.find(c) != std::string_view::npos;
+    };
+    const auto in_value = [](char c) { return c >= ' ' && c <= '~'; };
+    const auto value = header.value.reveal_text();
+    return !header.name.empty() && std::all_of(header.name.begin(), header.name.end(), in_name) &&
+           std::all_of(value.begin(), value.end(), in_value);
+}
+
+bool same_name(std::string_view a, std::string_view b) {
+    return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) { return (x | 0x20) == (y | 0x20); });
+}
 
 bool request_left(CURL* easy) {
     long octets = 0;
@@ -203,8 +224,23 @@ Result<HttpResponse> HttpsClient::Impl::send(Context& context, const HttpRequest
 
     const std::string url = settings_.base_url + request.target;
     CurlList headers;
-    headers.add("Accept: application/json");
-    if (!request.content_type.empty()) headers.add("Content-Type: " + request.content_type);
+    const auto is_accept = [](const HttpHeader& header) { return same_name(header.name, "Accept"); };
+    if (std::none_of(request.headers.begin(), request.headers.end(), is_accept)) {
+        headers.add("Accept: application/json");
+    }
+    // An empty one keeps libcurl from claiming a web form.
+    headers.add(request.content_type.empty() ? "Content-Type:" : ("Content-Type: " + request.content_type).c_str());
+    for (const HttpHeader& header : request.headers) {
+        if (!fit_for_header(header)) {
+            return Error{
+                ErrorCode::config, Retry::never, url + ": a header has a name or a value that HTTP cannot carry",
+                "a name has no spaces, a value is one line of ASCII; look at the secrets that go into headers"};
+        }
+        SecretBytes line(header.name + (header.value.empty() ? ";" : ": "));
+        line.append(header.value.reveal());
+        line.append(std::string_view("\0", 1));
+        headers.add(line.reveal_text().data());
+    }
     Transfer transfer;
     transfer.easy = easy_;
     transfer.max_body = settings_.max_body;
@@ -214,7 +250,12 @@ Result<HttpResponse> HttpsClient::Impl::send(Context& context, const HttpRequest
     curl_easy_setopt(easy_, CURLOPT_HTTPHEADER, headers.head);
     curl_easy_setopt(easy_, CURLOPT_WRITEDATA, &transfer);
     curl_easy_setopt(easy_, CURLOPT_OPENSOCKETDATA, &transfer);
-    if (request.content_type.empty()) {
+    curl_easy_setopt(easy_, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(request.connect_within.count()));
+    const bool has_body = !request.content_type.empty();
+    const std::string usual = has_body ? "POST" : "GET";
+    const bool special = !request.method.empty() && request.method != usual;
+    curl_easy_setopt(easy_, CURLOPT_CUSTOMREQUEST, special ? request.method.c_str() : nullptr);
+    if (!has_body && request.method != "POST") {
         curl_easy_setopt(easy_, CURLOPT_HTTPGET, 1L);
     } else {
         curl_easy_setopt(easy_, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
@@ -339,6 +380,8 @@ Error HttpsClient::Impl::failure(CURLcode code, const std::string& url, const Tr
             return make(ErrorCode::unreachable, Retry::safe,
                         "the connection broke before the answer was complete; when this happens every time, the "
                         "server may refuse our client certificate in this way");
+        case CURLE_OPERATION_TIMEDOUT:
+            return make(ErrorCode::unreachable, Retry::safe, "is the server well, and does a firewall stand between?");
         case CURLE_COULDNT_CONNECT:
             return make(ErrorCode::unreachable, Retry::safe, "is the server running, and is the port right?");
         case CURLE_OUT_OF_MEMORY: return make(ErrorCode::internal, Retry::safe, "free some memory");

@@ -3,7 +3,10 @@
 #include <dlfcn.h>
 #include <gtest/gtest.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <openssl/ssl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <condition_variable>
 #include <cstdlib>
@@ -103,6 +106,67 @@ TEST_F(Http, GetsAndPostsOverOneKeptConnection) {
     EXPECT_EQ(third->body.reveal_text(), "GET/e");
     EXPECT_EQ(server.connections(), 1);
     EXPECT_NE(server.requests()[1].head.find("Content-Type: application/json\r\n"), std::string::npos);
+}
+
+TEST_F(Http, SendsOtherMethodsAndHeadersWhenAskedTo) {
+    TlsServer server(mutual(), [](const SeenRequest& r) { return answer(200, r.method + r.target + r.body); });
+    HttpsClient client(settings(server));
+    TestContext context;
+    qkd::net::HttpHeader headers[2];
+    headers[0] = {"Authorization", SecretBytes(std::string_view("Bearer abc"))};
+    headers[1] = {"accept", SecretBytes(std::string_view("*/*"))};
+    HttpRequest request{"/k", "", ""};
+    request.method = "DELETE";
+    request.headers = headers;
+    auto deleted = client.send(context, request);
+    ASSERT_TRUE(deleted) << deleted.error().what;
+    EXPECT_EQ(deleted->body.reveal_text(), "DELETE/k");
+    request = {"/p", "{}", "application/json", "PUT"};
+    EXPECT_EQ(client.send(context, request)->body.reveal_text(), "PUT/p{}");
+    request = {"/e", "", "", "POST"};
+    EXPECT_EQ(client.send(context, request)->body.reveal_text(), "POST/e");
+    EXPECT_EQ(client.send(context, {"/g", "", ""})->body.reveal_text(), "GET/g")
+        << "nothing stays for the next request";
+    const auto seen = server.requests();
+    EXPECT_NE(seen[0].head.find("Authorization: Bearer abc\r\n"), std::string::npos);
+    EXPECT_NE(seen[0].head.find("accept: */*\r\n"), std::string::npos);
+    EXPECT_EQ(seen[0].head.find("application/json"), std::string::npos);
+    EXPECT_EQ(seen[2].head.find("Content-Type"), std::string::npos) << "no body, no type";
+    EXPECT_EQ(seen[3].head.find("Authorization"), std::string::npos);
+
+    for (const char* value : {"a\r\nX: y", "a\n", "\xff"}) {
+        headers[0].value = SecretBytes(std::string_view(value));
+        request.headers = headers;
+        const auto refused = client.send(context, request);
+        ASSERT_FALSE(refused) << value;
+        EXPECT_EQ(refused.error().code, ErrorCode::config);
+    }
+    EXPECT_EQ(server.requests().size(), 4U);
+}
+
+TEST_F(Http, GivesUpConnectingInTimeForAnotherServer) {
+    // Nobody accepts: the kernel completes TCP, and TLS never begins.
+    const int listener = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    ASSERT_EQ(::bind(listener, reinterpret_cast<sockaddr*>(&address), size), 0);
+    ASSERT_EQ(::listen(listener, 4), 0);
+    ASSERT_EQ(::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size), 0);
+    HttpsSettings s;
+    s.base_url = "https://127.0.0.1:" + std::to_string(ntohs(address.sin_port));
+    s.ca = pki_.ca();
+    HttpsClient client(std::move(s));
+    TestContext context(20s);
+    HttpRequest request{"/", "", ""};
+    request.connect_within = 200ms;
+    const auto late = client.send(context, request);
+    ::close(listener);
+    ASSERT_FALSE(late);
+    EXPECT_EQ(late.error().code, ErrorCode::unreachable) << late.error().what;
+    EXPECT_FALSE(late.error().maybe_consumed) << "nothing was sent";
+    EXPECT_GT(context.remaining(), 10s);
 }
 
 TEST_F(Http, AnyStatusIsAnAnswerAndRedirectsAreNotFollowed) {

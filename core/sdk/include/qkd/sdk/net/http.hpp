@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "qkd/sdk/context.hpp"
@@ -25,10 +26,22 @@ struct HttpsSettings {
     std::size_t max_body = std::size_t{1} << 20U;  ///< octets; a larger answer is an error
 };
 
+/// A header line of a request. The value may be a secret such as a token: it is wiped here, but the request that libcurl
+/// builds of it is not.
+struct HttpHeader {
+    std::string name;   ///< RFC 9110 token
+    SecretBytes value;  ///< printable ASCII
+};
+
 struct HttpRequest {
     std::string target;        ///< path and query behind base_url, escaped, begins with a slash
     std::string body;          ///< not for secrets
-    std::string content_type;  ///< with it the request is a POST, without it a GET
+    std::string content_type;  ///< of the body; empty: there is none
+    std::string method{};      ///< empty: POST when there is a content type, else GET
+    /// Sent besides those that HTTP needs; a header of one's own named Accept stands in for application/json.
+    std::span<const HttpHeader> headers{};
+    /// Until TCP and TLS are up, to have time left for another server; 0 = the context's deadline decides alone.
+    std::chrono::milliseconds connect_within{0};
 };
 
 struct HttpResponse {
@@ -51,7 +64,7 @@ class HttpsClient {
     /// Any answer of the server is a value, whatever its status. A request is sent once at most: unlike libcurl by
     /// itself, this does not repeat a request whose connection broke before the answer.
     /// Errors (maybe_consumed: the request may have reached the server):
-    ///   unreachable  no connection, or it broke before the whole answer
+    ///   unreachable  no connection (within connect_within), or it broke before the whole answer
     ///   auth         one side's certificate was refused, also when TLS 1.3 tells so only after the handshake
     ///   config       a certificate or key file here is missing or broken
     ///   protocol     no HTTP, no TLS, or too large an answer
