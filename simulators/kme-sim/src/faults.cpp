@@ -14,13 +14,14 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::array<std::pair<std::string_view, FaultAction>, 10> actions = {{
+constexpr std::array<std::pair<std::string_view, FaultAction>, 11> actions = {{
     {"delay", FaultAction::delay},
     {"drop", FaultAction::drop},
     {"error", FaultAction::error},
     {"garbage", FaultAction::garbage},
     {"hang", FaultAction::hang},
     {"consume-then-drop", FaultAction::consume_then_drop},
+    {"consume-then-hang", FaultAction::consume_then_hang},
     {"empty", FaultAction::empty},
     {"short-key", FaultAction::short_key},
     {"wrong-id", FaultAction::wrong_id},
@@ -90,7 +91,15 @@ Result<std::optional<Fault>> FaultScript::next(const std::string& kme, const std
             const std::string name = json.dump();
             if (!counted.insert(name).second) continue;
             const std::int64_t count = ++seen_[name];
-            if (!due && (entry.nth == 0 || entry.nth == count)) due = entry.fault;
+            if (due || (entry.nth != 0 && entry.nth != count)) continue;
+            due = entry.fault;
+            note(Json{{"id", json.value("id", Json())},
+                      {"kme", kme},
+                      {"call", call},
+                      {"sae", sae},
+                      {"action", json.at("action")}}
+                     .dump(-1, ' ', false, Json::error_handler_t::replace) +
+                 "\n");
         }
     } catch (const Json::exception& error) {
         return Error{.code = ErrorCode::config, .what = path_ + ": " + error.what(), .hint = "see kme-sim --help"};
@@ -98,6 +107,10 @@ Result<std::optional<Fault>> FaultScript::next(const std::string& kme, const std
         return Error{.code = ErrorCode::config, .what = path_ + ": " + what, .hint = "see kme-sim --help"};
     }
     return due;
+}
+
+void FaultScript::note(const std::string& line) const {
+    std::ofstream(path_ + ".log", std::ios::app) << line;
 }
 
 }  // namespace qkd::kme_sim

@@ -20,6 +20,7 @@ enum class FaultAction {
     garbage,  ///< 200 with a body that is no JSON, nothing is done
     hang,     ///< no answer for `ms` (0: until the caller gives up), then the connection ends, nothing is done
     consume_then_drop,  ///< the call is carried out, but its answer is lost
+    consume_then_hang,  ///< the call is carried out, then as hang
     empty,              ///< 200 without any key, nothing is done
     short_key,          ///< carried out; each key of the answer is cut to its first half
     wrong_id,           ///< carried out; each key of the answer bears another key_ID
@@ -37,6 +38,7 @@ struct Fault {
 ///             "action":…,"status":…,"message":…,"ms":…,"id":…?}]}
 /// Each entry counts the calls it matches from the first request after it appeared; the counters last as long as the
 /// process. Two entries with the same text are one; give one of them another "id" to tell them apart. Thread-safe.
+/// Each fault that strikes leaves a JSON line in FILE.log ({"id","kme","call","sae","action"}), so that a test knows that it did.
 class FaultScript {
   public:
     /// An empty path, or a file that does not exist, is a script without faults.
@@ -46,6 +48,8 @@ class FaultScript {
     Result<std::optional<Fault>> next(const std::string& kme, const std::string& call, const std::string& sae);
 
   private:
+    void note(const std::string& line) const;
+
     const std::string path_;
     std::mutex mutex_;
     std::map<std::string, std::int64_t> seen_;  ///< by the entry's own text

@@ -53,8 +53,8 @@ FILE (TOML; relative paths are relative to it):
 Faults: {"faults":[{"kme":"kme-1","call":"enc_keys","nth":2,"action":"error","status":503,"message":"no light"}]}
   kme, sae (the caller): a name or "*"; call: enc_keys, dec_keys, status or "*"; nth (from 1, counted from the first
   request after the entry appeared) or "every":true; "id": anything, to tell equal entries apart
-  action: delay (ms), drop, error (status, message), garbage, hang (ms, 0 = for ever), consume-then-drop, empty,
-          short-key, wrong-id, duplicate
+  action: delay (ms), drop, error (status, message), garbage, hang (ms, 0 = for ever), consume-then-drop,
+          consume-then-hang (ms), empty, short-key, wrong-id, duplicate; each strike is a line in the file's FILE.log
 )";
 
 int fail(const qkd::Error& error) {

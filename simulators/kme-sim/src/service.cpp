@@ -89,6 +89,10 @@ void distort(Response& response, const Fault& fault) {
         case FaultAction::consume_then_drop:
             response.delivery = Response::Delivery::drop;
             return;
+        case FaultAction::consume_then_hang:
+            response.delay = fault.delay;
+            response.delivery = Response::Delivery::hang;
+            return;
         case FaultAction::short_key:
         case FaultAction::wrong_id:
         case FaultAction::duplicate:

@@ -3,6 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
 #include "temp_folder.hpp"
 
 namespace qkd::kme_sim {
@@ -39,6 +44,24 @@ TEST(Faults, FollowsTheFileAndKeepsItsCounters) {
     EXPECT_FALSE(script.next("k1", "status", "a").value().has_value());
     EXPECT_TRUE(script.next("k1", "status", "b").value().has_value());
     EXPECT_TRUE(script.next("k1", "status", "b").value().has_value());
+}
+
+TEST(Faults, LeavesALineForEachStrike) {
+    const TempFolder folder;
+    FaultScript script(folder.write(
+        "f.json",
+        R"({"faults":[{"call":"enc_keys","nth":2,"action":"drop","id":"x"},{"call":"enc_keys","every":true,"action":"delay"}]})"));
+    for (int i = 0; i < 3; ++i) ASSERT_TRUE(script.next("k1", "enc_keys", "a").value().has_value());
+    EXPECT_FALSE(script.next("k1", "status", "a").value().has_value());
+    std::ifstream log(folder.file("f.json.log"));
+    std::vector<std::string> actions;
+    for (std::string line; std::getline(log, line);) {
+        const auto json = nlohmann::json::parse(line);
+        EXPECT_EQ(json.at("kme"), "k1");
+        EXPECT_EQ(json.at("sae"), "a");
+        actions.push_back(json.at("action").get<std::string>() + (json.at("id").is_null() ? "" : " x"));
+    }
+    EXPECT_EQ(actions, (std::vector<std::string>{"delay", "drop x", "delay"}));
 }
 
 TEST(Faults, SaysWhatIsWrongWithTheFile) {

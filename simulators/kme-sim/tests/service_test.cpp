@@ -203,6 +203,11 @@ TEST_F(Etsi014, ScriptedDistortions) {
     script(R"("action":"consume-then-drop")");
     EXPECT_EQ(enc().delivery, Response::Delivery::drop);
     EXPECT_EQ(pool_->stored("a", "b"), 5) << "each of these uses one";
+    script(R"("action":"consume-then-hang","ms":7)");
+    const Response late = enc();
+    EXPECT_EQ(late.delivery, Response::Delivery::hang);
+    EXPECT_EQ(late.delay.count(), 7);
+    EXPECT_EQ(pool_->stored("a", "b"), 4) << "this one too, though nobody is told";
 
     folder_.write("faults.json", "nonsense");
     EXPECT_EQ(enc().status, 500) << "a broken script must not pass for a healthy KME";
