@@ -1,33 +1,46 @@
 // kme-etsi014: keys from a KME that speaks ETSI GS QKD 014 V1.1.1 over mutually authenticated HTTPS.
-// Decides by outcome: an answer counts when it is 200 and everything in it checks out (answers.cpp); status codes of
-// refusals differ so much between KMEs that they only choose between "later", "not there" and "never".
+// Decides by outcome: an answer counts when it is 200 and everything in it checks out (answers.cpp).
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <optional>
 #include <string>
 #include <utility>
 
 #include "answers.hpp"
+#include "kme-common/client.hpp"
+#include "kme-common/json.hpp"
+#include "kme-common/keys.hpp"
+#include "kme-common/text.hpp"
 #include "qkd/sdk/key_source.hpp"
-#include "qkd/sdk/net/http.hpp"
 #include "qkd/sdk/plugin.hpp"
-#include "wiped_json.hpp"
 
 namespace qkd::etsi014 {
 namespace {
 
-enum class Call : std::uint8_t { status, mint, fetch };
+using kme::Call;
+using kme::harmless;
+using kme::WipedJson;
+using std::chrono::milliseconds;
+
+constexpr milliseconds patience_for_advice{2000};  // a Status must not hold up what it is only advice for
+constexpr milliseconds between_looks{60000};
+constexpr milliseconds pause_when_empty{5000};
+
 enum class Form : std::uint8_t { automatic, get, post };
 
-Error misuse(std::string what, std::string hint) {
-    return {ErrorCode::rejected, Retry::never, std::move(what), std::move(hint)};
-}
+/// A call's context with less time.
+class Brief final : public Context {
+  public:
+    Brief(Context& whole, milliseconds budget)
+        : Context(std::min(whole.deadline(), Clock::now() + budget), whole.stop_token(), whole.cancel_fd()),
+          whole_(whole) {}
+    void log(LogLevel level, std::string_view message) override { whole_.log(level, message); }
+    void event(std::string_view name, std::span<const Attr> attributes) override { whole_.event(name, attributes); }
 
-/// Statuses by which a server says that it does not know this kind of request.
-bool is_mismatch(int status) {
-    constexpr std::array codes{405, 406, 411, 413, 414, 415, 422, 426, 431};
-    return status < 400 || std::find(codes.begin(), codes.end(), status) != codes.end();
-}
+  private:
+    Context& whole_;
+};
 
 class Etsi014 final : public KeySource {
   public:
@@ -38,138 +51,86 @@ class Etsi014 final : public KeySource {
     Result<std::vector<Key>> fetch(Context& context, const FetchRequest& request) override;
 
   private:
-    Result<net::HttpResponse> exchange(Context& context, const net::HttpRequest& request);
+    using Extensions = std::vector<std::pair<std::string, std::string>>;
+    Result<Extensions> read_extensions(const ConfigView& config, const char* key) const;
     Result<net::HttpResponse> ask(Context& context, Call call, const net::HttpRequest& request);
-    [[nodiscard]] Error refusal(Call call, const net::HttpRequest& request, const net::HttpResponse& response) const;
+    [[nodiscard]] net::HttpRequest request_for(const MintRequest& request) const;
+    [[nodiscard]] net::HttpRequest request_for(const std::string& peer, std::span<const std::string> ids) const;
+    Result<std::vector<Key>> mint_at_once(Context& context, const MintRequest& request);
     Error explain(Context& context, Error error, const MintRequest& request);
+    std::size_t most_at_once(Context& context, const std::string& peer_sae, std::size_t wanted);
+    void watch_stock(Context& context, const std::string& peer_sae);
     Result<Status> ask_status(Context& context, const std::string& peer_sae);
     [[nodiscard]] static std::string path(const std::string& sae, const char* method) {
         return "/api/v1/keys/" + net::percent_encode(sae) + "/" + method;
     }
     [[nodiscard]] Error in_answer(Error error, const net::HttpRequest& request) const {
-        error.what = url_ + request.target + ": " + error.what;
+        error.what = client_.url() + request.target + ": " + error.what;
         return error;
     }
 
     const ConfigView* config_ = nullptr;
-    std::string url_;
+    kme::Client client_;
     Form form_ = Form::automatic;
-    std::optional<net::HttpsClient> client_;
+    unsigned bits_per_unit_ = 1;
+    std::uint64_t low_stock_ = 0;
+    Extensions mandatory_;
+    Extensions optional_;
+    std::optional<std::size_t> most_at_once_;
+    Context::Clock::time_point next_look_{};
 };
 
 Result<void> Etsi014::configure(const ConfigView& config) {
     config_ = &config;
-    url_ = config.string("url");
-    while (url_.ends_with('/')) url_.pop_back();
-    const auto bad = [](char c) { return c <= ' ' || c > '~' || c == '?' || c == '#' || c == '@'; };
-    if (!url_.starts_with("https://") || std::any_of(url_.begin(), url_.end(), bad)) {
-        return Error{ErrorCode::config, Retry::never, config.name() + ": url '" + harmless(url_) + "' cannot be used",
-                     "give https://HOST:PORT, with a path prefix if the KME has one, without user, query or fragment"};
-    }
+    if (auto done = client_.configure(config); !done) return done;
     const std::string form = config.string("request_form");
     form_ = form == "get" ? Form::get : form == "post" ? Form::post : Form::automatic;
+    bits_per_unit_ = config.string("size_unit") == "bytes" ? 8 : 1;
+    low_stock_ = static_cast<std::uint64_t>(config.integer("low_stock"));
+    for (const auto& [key, list] :
+         {std::pair{"extension_mandatory", &mandatory_}, {"extension_optional", &optional_}}) {
+        auto extensions = read_extensions(config, key);
+        if (!extensions) return std::move(extensions).error();
+        *list = std::move(extensions).value();
+    }
     return {};
 }
 
-/// One exchange on the kept connection; makes the client when there is none.
-Result<net::HttpResponse> Etsi014::exchange(Context& context, const net::HttpRequest& request) {
-    const bool kept = client_.has_value();
-    if (!kept) {
-        auto key = config_->secret("key", context);
-        if (!key) return std::move(key).error();
-        net::HttpsSettings settings;
-        settings.base_url = url_;
-        settings.ca = config_->path("ca");
-        settings.cert = config_->path("cert");
-        settings.key = std::move(key).value();
-        settings.expected_name = config_->string("expected_kme_name");
-        settings.tls13_only = config_->string("tls_min") == "1.3";
-        client_.emplace(std::move(settings));
+Result<Etsi014::Extensions> Etsi014::read_extensions(const ConfigView& config, const char* key) const {
+    Extensions extensions;
+    for (const std::string& item : config.list(key)) {
+        const auto equals = item.find('=');
+        if (equals == 0 || equals == std::string::npos || form_ == Form::get) {
+            return Error{ErrorCode::config, Retry::never,
+                         config.name() + ": " + key + " '" + harmless(item) +
+                             (form_ == Form::get ? "' cannot be named in a GET request" : "' is not NAME=VALUE"),
+                         "write \"vendor_name=value\", with request_form = \"auto\" or \"post\""};
+        }
+        extensions.emplace_back(item.substr(0, equals), item.substr(equals + 1));
     }
-    auto response = client_->send(context, request);
-    if (!response && response.error().code == ErrorCode::config) {
-        client_.reset();
-        // The certificate may have been renewed since the key was read; nothing has been sent.
-        if (kept) return exchange(context, request);
-    }
-    return response;
+    return extensions;
 }
 
 /// The answer when it is a 200, else an error.
 Result<net::HttpResponse> Etsi014::ask(Context& context, Call call, const net::HttpRequest& request) {
-    auto response = exchange(context, request);
-    if (!response) {
-        Error error = std::move(response).error();
-        if (call == Call::status) error.maybe_consumed = false;
-        if (call == Call::fetch && error.maybe_consumed) {
-            error.retry = Retry::never;
-            error.hint += "; the KME may have given the key away: use a new key";
-        }
-        return error;
+    auto response = client_.send(context, call, request);
+    if (!response || response->status == 200) return response;
+    Error error = kme::refusal(call, client_.url() + request.target, *response,
+                               kme::refusal_text(response->body, response->content_type));
+    if (error.code == ErrorCode::protocol && response->status >= 400) {
+        error.hint += R"(: try request_form = "get" or "post")";
     }
-    context.log(LogLevel::debug, (request.body.empty() ? "GET " : "POST ") + url_ + request.target + ": " +
-                                     std::to_string(response->status) + ", " + std::to_string(response->body.size()) +
-                                     " octets" + (response->reused ? ", kept connection" : ""));
-    if (response->status == 200) return response;
-    return refusal(call, request, *response);
-}
-
-Error Etsi014::refusal(Call call, const net::HttpRequest& request, const net::HttpResponse& response) const {
-    const int status = response.status;
-    const std::string text = refusal_text(response.body, response.content_type);
-    Error error;
-    error.what = url_ + request.target + ": " + std::to_string(status) + (text.empty() ? "" : " " + text);
-    error.retry_after = response.retry_after;
-    const auto as = [&error](ErrorCode code, Retry retry, const char* hint) {
-        error.code = code;
-        error.retry = retry;
-        error.hint = hint;
-        return error;
-    };
-
-    // A proxy that asks for a client certificate but lets TLS finish without a good one says so in its own page.
-    const bool about_certificate =
-        status == 400 && response.body.reveal_text().find("SSL certificate") != std::string_view::npos;
-    if (about_certificate || ((status == 401 || status == 403) && call != Call::fetch)) {
-        return as(ErrorCode::auth, Retry::never,
-                  "the KME does not accept this SAE: check the client certificate, that the KME knows its CA and SAE "
-                  "ID, and the peer's SAE ID");
-    }
-    if (status < 400) {
-        return as(ErrorCode::protocol, Retry::never, "redirects are not followed: give the KME's own address as url");
-    }
-    if (is_mismatch(status)) {
-        return as(ErrorCode::protocol, Retry::never,
-                  "the KME does not take this kind of request: try request_form = \"get\" or \"post\"");
-    }
-    if (call == Call::fetch) {
-        if (status == 429 || status > 500) return as(ErrorCode::unreachable, Retry::safe, "the KME has trouble");
-        error.maybe_consumed = status == 500;
-        return as(ErrorCode::not_found, Retry::safe,
-                  "the KME does not have this key for this SAE: not yet, no more, or it was never meant for it");
-    }
-    if (call == Call::mint && (status == 400 || status == 429 || status == 503)) {
-        return as(ErrorCode::exhausted, Retry::safe,
-                  "most often the key pool is empty: is the QKD link up? Else see what the KME says");
-    }
-    if (status >= 500) {
-        error.maybe_consumed = call == Call::mint;
-        return as(ErrorCode::unreachable, Retry::safe, "the KME, or one behind it, has trouble");
-    }
-    return as(ErrorCode::rejected, call == Call::mint ? Retry::safe : Retry::never,
-              "does the KME know the peer's SAE ID, and is the url right?");
+    return error;
 }
 
 Result<void> Etsi014::probe(Context& context) {
     // No SAE is named: which answer the KME has for this address does not matter, that it has one for us does.
     const net::HttpRequest request{"/api/v1/keys/", "", ""};
-    auto response = exchange(context, request);
-    if (!response) {
-        response.error().maybe_consumed = false;
-        return std::move(response).error();
-    }
+    auto response = client_.send(context, Call::status, request);
+    if (!response) return std::move(response).error();
     if (response->status < 400) return {};
-    Error error = refusal(Call::status, request, *response);
+    Error error = kme::refusal(Call::status, client_.url() + request.target, *response,
+                               kme::refusal_text(response->body, response->content_type));
     if (error.code == ErrorCode::auth || error.code == ErrorCode::unreachable) return error;
     return {};
 }
@@ -184,7 +145,9 @@ Result<Status> Etsi014::ask_status(Context& context, const std::string& peer_sae
 }
 
 Result<SourceStatus> Etsi014::status(Context& context, const std::string& peer_sae) {
-    if (peer_sae.empty()) return misuse("status of no SAE", "give the peer's SAE ID");
+    if (peer_sae.empty()) {
+        return Error{ErrorCode::rejected, Retry::never, "status of no SAE", "give the peer's SAE ID"};
+    }
     auto status = ask_status(context, peer_sae);
     if (!status) return std::move(status).error();
     if (!status->slave_sae.empty() && status->slave_sae != harmless(peer_sae)) {
@@ -195,27 +158,58 @@ Result<SourceStatus> Etsi014::status(Context& context, const std::string& peer_s
                         status->max_keys_per_request, status->max_additional_saes};
 }
 
-Result<std::vector<Key>> Etsi014::mint(Context& context, const MintRequest& request) {
-    if (request.peer_sae.empty() || request.count == 0 || request.bits == 0 || request.bits % 8 != 0) {
-        return misuse("a request for " + std::to_string(request.count) + " keys of " + std::to_string(request.bits) +
-                          " bits for SAE '" + harmless(request.peer_sae) + "'",
-                      "ask for at least one key of whole octets, for a named SAE");
+/// How many keys go into one request: all of them, unless the KME's Status names a limit below that.
+std::size_t Etsi014::most_at_once(Context& context, const std::string& peer_sae, std::size_t wanted) {
+    if (wanted <= 1) return 1;
+    if (!most_at_once_) {
+        Brief brief(context, std::min(patience_for_advice, context.remaining() / 4));
+        const auto status = ask_status(brief, peer_sae);
+        if (!status) return wanted;
+        const std::uint64_t most = status->max_keys_per_request.value_or(0);
+        most_at_once_ = most == 0 ? std::numeric_limits<std::size_t>::max() : static_cast<std::size_t>(most);
     }
-    const bool additional = !request.additional_saes.empty();
-    if (additional && form_ == Form::get) {
-        return misuse(config_->name() + ": additional SAEs cannot be named in a GET request",
-                      "set request_form = \"auto\" or \"post\"");
+    return std::min(wanted, *most_at_once_);
+}
+
+/// Says when the KME runs low. A second SAE pair on the same object waits its minute too: it is advice.
+void Etsi014::watch_stock(Context& context, const std::string& peer_sae) {
+    if (low_stock_ == 0 || Context::Clock::now() < next_look_) return;
+    next_look_ = Context::Clock::now() + between_looks;
+    Brief brief(context, std::min(patience_for_advice, context.remaining() / 4));
+    const auto status = ask_status(brief, peer_sae);
+    if (!status || !status->stored_keys || *status->stored_keys >= low_stock_) return;
+    // Some servers fill their Status with zeros.
+    if (*status->stored_keys == 0 && status->max_stored_keys.value_or(0) == 0) return;
+    const auto stored = static_cast<std::int64_t>(*status->stored_keys);
+    context.log(LogLevel::warning, client_.url() + ": " + std::to_string(stored) + " keys are left for " +
+                                       harmless(peer_sae) + ": is the QKD link up, and are keys changed too often?");
+    const std::array attributes{Attr{"stored", stored}, Attr{"low_stock", static_cast<std::int64_t>(low_stock_)}};
+    context.event("kme.stock_low", attributes);
+}
+
+net::HttpRequest Etsi014::request_for(const MintRequest& request) const {
+    net::HttpRequest http{path(request.peer_sae, "enc_keys"), "", ""};
+    const unsigned size = request.bits / bits_per_unit_;
+    const bool plain = request.additional_saes.empty() && mandatory_.empty() && optional_.empty();
+    if (form_ == Form::get || (form_ == Form::automatic && request.count == 1 && plain)) {
+        http.target += "?number=" + std::to_string(request.count) + "&size=" + std::to_string(size);
+        return http;
     }
-    net::HttpRequest http;
-    http.target = path(request.peer_sae, "enc_keys");
-    if (form_ == Form::get || (form_ == Form::automatic && request.count == 1 && !additional)) {
-        http.target += "?number=" + std::to_string(request.count) + "&size=" + std::to_string(request.bits);
-    } else {
-        WipedJson body{{"number", request.count}, {"size", request.bits}};
-        for (const auto& sae : request.additional_saes) body["additional_slave_SAE_IDs"].push_back(sae.c_str());
-        http.body = body.dump(-1, ' ', true, WipedJson::error_handler_t::replace).c_str();
-        http.content_type = "application/json";
+    WipedJson body{{"number", request.count}, {"size", size}};
+    for (const auto& sae : request.additional_saes) body["additional_slave_SAE_IDs"].push_back(sae.c_str());
+    for (const auto& [name, value] : mandatory_) {
+        body["extension_mandatory"].push_back(WipedJson{{name.c_str(), value.c_str()}});
     }
+    for (const auto& [name, value] : optional_) {
+        body["extension_optional"].push_back(WipedJson{{name.c_str(), value.c_str()}});
+    }
+    http.body = body.dump(-1, ' ', true, WipedJson::error_handler_t::replace).c_str();
+    http.content_type = "application/json";
+    return http;
+}
+
+Result<std::vector<Key>> Etsi014::mint_at_once(Context& context, const MintRequest& request) {
+    const net::HttpRequest http = request_for(request);
     auto response = ask(context, Call::mint, http);
     if (!response) return explain(context, std::move(response).error(), request);
     auto keys = read_container(response->body, request.count, request.bits);
@@ -223,7 +217,32 @@ Result<std::vector<Key>> Etsi014::mint(Context& context, const MintRequest& requ
     return keys;
 }
 
-/// Turns a refusal into one with a remedy when the KME's Status shows that the request could never be met.
+Result<std::vector<Key>> Etsi014::mint(Context& context, const MintRequest& request) {
+    if (auto sound = kme::check_request(request); !sound) return std::move(sound).error();
+    if (!request.additional_saes.empty() && form_ == Form::get) {
+        return Error{ErrorCode::rejected, Retry::never,
+                     config_->name() + ": additional SAEs cannot be named in a GET request",
+                     "set request_form = \"auto\" or \"post\""};
+    }
+    const std::size_t most = most_at_once(context, request.peer_sae, request.count);
+    std::vector<Key> keys;
+    while (keys.size() < request.count) {
+        MintRequest part = request;
+        part.count = static_cast<unsigned>(std::min(most, request.count - keys.size()));
+        auto some = mint_at_once(context, part);
+        if (!some) {
+            some.error().maybe_consumed = some.error().maybe_consumed || !keys.empty();
+            return some;
+        }
+        std::move(some->begin(), some->end(), std::back_inserter(keys));
+    }
+    if (auto distinct = kme::check_distinct(keys); !distinct) return std::move(distinct).error();
+    watch_stock(context, request.peer_sae);
+    return keys;
+}
+
+/// Adds to a refusal what the KME's Status says about it: a limit that could never be met, or an empty pool. Nothing is
+/// refused because of a Status alone.
 Error Etsi014::explain(Context& context, Error error, const MintRequest& request) {
     const bool refused =
         !error.maybe_consumed &&
@@ -244,67 +263,81 @@ Error Etsi014::explain(Context& context, Error error, const MintRequest& request
         return never("the KME gives " + std::to_string(most) + " keys per request at most",
                      "raise max_key_per_request at the KME");
     }
-    const bool sound = status->min_bits <= status->max_bits && status->max_bits != 0;
-    if (sound && (request.bits < status->min_bits || request.bits > status->max_bits)) {
-        return never("the KME gives keys of " + std::to_string(status->min_bits) + " to " +
-                         std::to_string(status->max_bits) + " bits, the cipher needs " + std::to_string(request.bits),
-                     "change the limits at the KME, or the link's cipher");
+    const bool sound = status->min_size <= status->max_size && status->max_size != 0;
+    const std::uint64_t size = request.bits / bits_per_unit_;
+    if (sound && (size < status->min_size || size > status->max_size)) {
+        return never("the KME gives keys of " + std::to_string(status->min_size * bits_per_unit_) + " to " +
+                         std::to_string(status->max_size * bits_per_unit_) + " bits, the cipher needs " +
+                         std::to_string(request.bits),
+                     "change the limits at the KME, or the link's cipher; does it count in bytes (size_unit)?");
+    }
+    if (error.retry == Retry::safe && status->stored_keys && *status->stored_keys < request.count) {
+        error.what += " (the KME has " + std::to_string(*status->stored_keys) + " keys left)";
+        error.retry_after = pause_when_empty;  // asking faster does not fill the pool
     }
     return error;
 }
 
+net::HttpRequest Etsi014::request_for(const std::string& peer, std::span<const std::string> ids) const {
+    net::HttpRequest http{path(peer, "dec_keys"), "", ""};
+    if (form_ != Form::post && ids.size() == 1) {
+        http.target += "?key_ID=" + net::percent_encode(ids.front());
+        return http;
+    }
+    WipedJson list = WipedJson::array();
+    for (const auto& id : ids) list.push_back(WipedJson{{"key_ID", id.c_str()}});
+    http.body = WipedJson{{"key_IDs", std::move(list)}}.dump(-1, ' ', true).c_str();
+    http.content_type = "application/json";
+    return http;
+}
+
 Result<std::vector<Key>> Etsi014::fetch(Context& context, const FetchRequest& request) {
-    const auto bad_id = [](const std::string& id) {
-        return id.empty() || id.size() > 256 ||
-               std::any_of(id.begin(), id.end(), [](char c) { return c <= ' ' || c > '~'; });
-    };
-    auto sorted = request.ids;
-    std::sort(sorted.begin(), sorted.end());
-    if (request.peer_sae.empty() || request.bits == 0 || request.bits % 8 != 0 || request.ids.empty() ||
-        std::any_of(request.ids.begin(), request.ids.end(), bad_id) ||
-        std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end()) {
-        return misuse("a request for keys that cannot be: no SAE, no or unusable or repeated key_IDs, or odd bits",
-                      "ask for distinct key_IDs of 1 to 256 printable characters and for whole octets");
+    if (auto sound = kme::check_request(request); !sound) return std::move(sound).error();
+    // A GET request names one key_ID only.
+    const std::size_t most = form_ == Form::get ? 1 : most_at_once(context, request.peer_sae, request.ids.size());
+    std::vector<Key> keys;
+    while (keys.size() < request.ids.size()) {
+        const auto rest = std::span(request.ids).subspan(keys.size());
+        const auto ids = rest.first(std::min(most, rest.size()));
+        const net::HttpRequest http = request_for(request.peer_sae, ids);
+        auto response = ask(context, Call::fetch, http);
+        auto some = response ? read_container(response->body, ids.size(), request.bits, ids)
+                             : Result<std::vector<Key>>(std::move(response).error());
+        if (!some) {
+            Error error = response ? in_answer(std::move(some).error(), http) : std::move(some).error();
+            if (!keys.empty()) {
+                error.retry = Retry::never;
+                error.maybe_consumed = true;
+                error.hint += "; other keys of this request were delivered already: use new keys";
+            }
+            return error;
+        }
+        std::move(some->begin(), some->end(), std::back_inserter(keys));
     }
-    if (form_ == Form::get && request.ids.size() > 1) {
-        return misuse(config_->name() + ": a GET request names one key_ID only",
-                      "set request_form = \"auto\" or \"post\"");
-    }
-    net::HttpRequest http;
-    http.target = path(request.peer_sae, "dec_keys");
-    if (form_ != Form::post && request.ids.size() == 1) {
-        http.target += "?key_ID=" + net::percent_encode(request.ids.front());
-    } else {
-        WipedJson ids = WipedJson::array();
-        for (const auto& id : request.ids) ids.push_back(WipedJson{{"key_ID", id.c_str()}});
-        http.body = WipedJson{{"key_IDs", std::move(ids)}}.dump(-1, ' ', true).c_str();
-        http.content_type = "application/json";
-    }
-    auto response = ask(context, Call::fetch, http);
-    if (!response) return std::move(response).error();
-    auto keys = read_container(response->body, request.ids.size(), request.bits, request.ids);
-    if (!keys) return in_answer(std::move(keys).error(), http);
+    if (auto distinct = kme::check_distinct(keys); !distinct) return std::move(distinct).error();
     return keys;
 }
 
 constexpr std::array stages{StageInfo{StageKind::key_source, "multicast", "", &create_stage<Etsi014>, &destroy_stage}};
 
 constexpr std::array fields{
-    Field{Scope::kme, FieldType::url, "url", true, nullptr, "https",
-          "Address of the KME, with the path before /api/v1/keys if there is any."},
-    Field{Scope::kme, FieldType::path, "ca", true, nullptr, nullptr,
-          "PEM file of the only certificate authorities that the KME's certificate may come from."},
-    Field{Scope::kme, FieldType::path, "cert", true, nullptr, nullptr,
-          "PEM file of the SAE's client certificate, with intermediate certificates if there are any."},
-    Field{Scope::kme, FieldType::secret, "key", true, nullptr, nullptr,
-          "Private key of the client certificate, PEM, unencrypted."},
+    kme::url_field,
+    kme::standby_field,
+    kme::ca_field,
+    kme::cert_field,
+    kme::key_field,
     Field{Scope::kme, FieldType::one_of, "request_form", false, "auto", "auto|get|post",
-          "How keys are asked for; auto uses GET for one key without additional SAEs, else POST."},
-    Field{
-        Scope::kme, FieldType::string, "expected_kme_name", false, nullptr, nullptr,
-        "Name that the KME's certificate must bear when it is not the host of url: a DNS subject alternative name or, "
-        "without such, the common name."},
-    Field{Scope::kme, FieldType::one_of, "tls_min", false, "1.2", "1.2|1.3", "Oldest version of TLS that is accepted."},
+          "How keys are asked for; auto uses GET for one key without additional SAEs or extensions, else POST."},
+    Field{Scope::kme, FieldType::one_of, "size_unit", false, "bits", "bits|bytes",
+          "Unit of key sizes in requests and limits; the standard's is bits, some KMEs count bytes."},
+    Field{Scope::kme, FieldType::integer, "low_stock", false, "10", "0..1000000",
+          "Warn when the KME says that it has fewer keys left for the pair of SAEs; 0 = do not ask."},
+    Field{Scope::kme, FieldType::string_list, "extension_mandatory", false, nullptr, nullptr,
+          "Extensions that the KME must honour, NAME=VALUE; many KMEs ignore them all the same."},
+    Field{Scope::kme, FieldType::string_list, "extension_optional", false, nullptr, nullptr,
+          "Extensions that the KME may ignore, NAME=VALUE."},
+    kme::name_field,
+    kme::tls_field,
 };
 
 }  // namespace
@@ -312,4 +345,4 @@ constexpr std::array fields{
 
 using qkd::etsi014::fields;
 using qkd::etsi014::stages;
-QKD_PLUGIN("kme-etsi014", "1.0.0", "qkd-macsec", "Keys from a KME by ETSI GS QKD 014 V1.1.1", "stable", stages, fields)
+QKD_PLUGIN("kme-etsi014", "1.1.0", "qkd-macsec", "Keys from a KME by ETSI GS QKD 014 V1.1.1", "stable", stages, fields)

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "answers.hpp"
+#include "kme-common/text.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     const qkd::SecretBytes body(std::span(data, size));
@@ -32,7 +33,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         if (keys->size() != 1 || keys->front().id != ids.front()) fail("another key than asked for");
     }
     (void)qkd::etsi014::read_status(body);
-    const std::string text = qkd::etsi014::refusal_text(body, "application/json");
+    const std::string text = qkd::kme::refusal_text(body, "application/json");
     if (text.size() > 300) fail("a long refusal");
     for (const char c : text) {
         if (c < ' ' || c > '~') fail("a refusal with a control character");

@@ -8,12 +8,14 @@
 #include <cstring>
 #include <new>
 
+#include "kme-common/text.hpp"
+
 using qkd::ErrorCode;
 using qkd::SecretBytes;
-using qkd::etsi014::harmless;
 using qkd::etsi014::read_container;
 using qkd::etsi014::read_status;
-using qkd::etsi014::refusal_text;
+using qkd::kme::harmless;
+using qkd::kme::refusal_text;
 
 namespace {
 
@@ -70,6 +72,8 @@ TEST(Container, GivesKeysAndIds) {
 TEST(Container, ToleratesWhatDoesNoHarm) {
     for (const std::string& text : {
              R"({"Keys":[)" + entry(id_a, key_a) + "]}",
+             R"({"keys":[{"key_id":")" + id_a + R"(","key":")" + key_a + R"("}]})",
+             R"({"keys":[{"keyID":")" + id_a + R"(","Key":")" + key_a + R"("}],"key_container_extension":{"a":{}}})",
              R"({"keys":[{"key_ID":")" + id_a + R"(","key":")" + key_a +
                  R"(","key_ID_extension":"","key_extension":{"x":[1]},"surplus":null}],"key_container_extension":{}})",
              "\n {\"keys\" :\t[" + entry(id_a, key_a) + " ] }\r\n",
@@ -112,6 +116,8 @@ std::vector<BadAnswer> bad_answers() {
          ErrorCode::protocol},
         {"key all zero", one(entry(id_a, "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")), ErrorCode::protocol},
         {"key_ID absent", one(R"({"key":")" + key_a + R"("})"), ErrorCode::protocol},
+        {"two members that may be the key_ID", one(R"({"key_id":"a","keyID":"b","key":")" + key_a + R"("})"),
+         ErrorCode::protocol},
         {"key_ID empty", one(entry("", key_a)), ErrorCode::protocol},
         {"key_ID a number", one(R"({"key_ID":7,"key":")" + key_a + R"("})"), ErrorCode::protocol},
         {"key_ID with a line end", one(entry("a\\nb", key_a)), ErrorCode::protocol},
@@ -183,7 +189,7 @@ TEST(Container, LeavesNoKeyBehindOnTheHeap) {
 
 TEST(Status, TakesWhatThereIs) {
     const auto status = read_status(body(
-        R"({"source_KME_ID":"A","target_KME_ID":0,"slave_SAE_ID":"s","key_size":256,"stored_key_count":12,)"
+        R"({"source_KME_ID":"A","target_KME_ID":0,"master_SAE_ID":"m","slave_SAE_ID":"s","key_size":256,"stored_key_count":12,"max_key_count":50,)"
         R"("max_key_per_request":-1,"max_key_size":1024,"min_key_size":"64","max_SAE_ID_count":0,"status_extension":7})"));
     ASSERT_TRUE(status) << status.error().what;
     EXPECT_EQ(status->source_kme, "A");
@@ -191,8 +197,11 @@ TEST(Status, TakesWhatThereIs) {
     EXPECT_EQ(status->stored_keys, 12U);
     EXPECT_FALSE(status->max_keys_per_request);
     EXPECT_EQ(status->max_additional_saes, 0U);
-    EXPECT_EQ(status->max_bits, 1024U);
-    EXPECT_EQ(status->min_bits, 0U);
+    EXPECT_EQ(status->max_size, 1024U);
+    EXPECT_EQ(status->min_size, 0U);
+    EXPECT_EQ(status->default_size, 256U);
+    EXPECT_EQ(status->master_sae, "m");
+    EXPECT_EQ(status->max_stored_keys, 50U);
     EXPECT_TRUE(read_status(body("{}")));
     for (const char* text : {"", "[]", "null", "{", "<html>"}) EXPECT_FALSE(read_status(body(text))) << text;
 }

@@ -78,7 +78,10 @@ TEST_F(Etsi014, MoreThanGetCanSayGoesByPost) {
     EXPECT_EQ((*fetched)[0].id, id_a) << "the order asked for, not the server's";
     EXPECT_EQ((*fetched)[0].bytes.reveal()[0], 0);
     EXPECT_EQ((*fetched)[1].bytes.reveal()[0], 0x20);
-    const auto seen = server.requests();
+    auto seen = server.requests();
+    ASSERT_EQ(seen.size(), 3U);
+    EXPECT_EQ(seen[0].target, "/api/v1/keys/sae-b/status") << "how many keys go into one request, asked once";
+    seen.erase(seen.begin());
     EXPECT_EQ(seen[0].method + seen[0].target, "POST/api/v1/keys/sae-b/enc_keys");
     EXPECT_EQ(nlohmann::json::parse(seen[0].body),
               nlohmann::json::parse(R"({"number":2,"size":256,"additional_slave_SAE_IDs":["sae-c","sae-\"d"]})"));
@@ -97,13 +100,10 @@ TEST_F(Etsi014, TheFormCanBeChosen) {
     EXPECT_EQ(nlohmann::json::parse(server.requests()[0].body), nlohmann::json::parse(R"({"number":1,"size":256})"));
 
     auto get = bench_.source(server.url(), {{"request_form", "get"}});
-    const auto impossible = get->fetch(context_, {"sae-b", {id_a, id_b}, 256});
-    ASSERT_FALSE(impossible);
-    EXPECT_EQ(impossible.error().code, ErrorCode::rejected);
     EXPECT_FALSE(get->mint(context_, {"sae-b", {"sae-c"}, 1, 256}));
+    EXPECT_EQ(server.requests().size(), 2U) << "what GET cannot say is not sent";
     (void)get->mint(context_, {"sae-b", {}, 3, 256});
-    EXPECT_EQ(server.requests().size(), 3U) << "what GET cannot say is not sent";
-    EXPECT_EQ(server.requests()[2].target, "/api/v1/keys/sae-b/enc_keys?number=3&size=256");
+    EXPECT_EQ(server.requests().back().target, "/api/v1/keys/sae-b/enc_keys?number=3&size=256");
 }
 
 TEST_F(Etsi014, NonsenseIsNotSent) {
@@ -249,7 +249,6 @@ TEST_F(Etsi014, ARefusalThatTheLimitsExplainNamesLimitAndRemedy) {
          {"sae-b", {"sae-c", "sae-d"}, 1, 256},
          "allows 1 additional SAEs, this link has 2"},
         {R"({"max_SAE_ID_count":0})", {"sae-b", {"sae-c"}, 1, 256}, "allows 0 additional SAEs, this link has 1"},
-        {R"({"max_key_per_request":2})", {"sae-b", {}, 3, 256}, "2 keys per request"},
         {R"({"min_key_size":64,"max_key_size":128})", {"sae-b", {}, 1, 256}, "64 to 128 bits"},
         {R"({"min_key_size":512,"max_key_size":128})", {"sae-b", {}, 1, 256}, nullptr},
         {R"({"min_key_size":0,"max_key_size":0,"max_key_per_request":0})", {"sae-b", {}, 1, 256}, nullptr},
@@ -273,6 +272,192 @@ TEST_F(Etsi014, ARefusalThatTheLimitsExplainNamesLimitAndRemedy) {
             EXPECT_NE(keys.error().what.find(row.says), std::string::npos) << keys.error().what;
         }
     }
+}
+
+/// A server that gives the keys it is asked for by ID, all different.
+Reply keys_by_id(const SeenRequest& request) {
+    nlohmann::json ids = nlohmann::json::array();
+    if (request.method == "GET") {
+        ids.push_back({{"key_ID", request.target.substr(request.target.find("key_ID=") + 7)}});
+    } else {
+        ids = nlohmann::json::parse(request.body)["key_IDs"];
+    }
+    std::string entries;
+    for (const auto& id : ids) {
+        const bool first = id["key_ID"] == id_a;
+        entries += (entries.empty() ? "" : ",") + (first ? entry_a : entry_b);
+    }
+    return answer(200, R"({"keys":[)" + entries + "]}");
+}
+
+TEST_F(Etsi014, SeveralKeysGoInAsManyRequestsAsTheKmeWants) {
+    int minted = 0;
+    auto server = serve([&](const SeenRequest& request) {
+        if (request.target.ends_with("/status")) return answer(200, R"({"max_key_per_request":1})");
+        if (request.target.find("dec_keys") != std::string::npos) return keys_by_id(request);
+        return answer(200, R"({"keys":[)" + (minted++ == 0 ? entry_a : entry_b) + "]}");
+    });
+    auto source = bench_.source(server.url());
+    const auto keys = source->mint(context_, {"sae-b", {}, 2, 256});
+    ASSERT_TRUE(keys) << keys.error().what;
+    EXPECT_EQ(keys->size(), 2U);
+    const auto fetched = source->fetch(context_, {"sae-b", {id_b, id_a}, 256});
+    ASSERT_TRUE(fetched) << fetched.error().what;
+    EXPECT_EQ((*fetched)[0].id, id_b);
+    EXPECT_TRUE((*fetched)[1].bytes.same_as((*keys)[0].bytes));
+    std::string sent;
+    for (const auto& seen : server.requests()) sent += seen.method + seen.target.substr(18) + " ";
+    EXPECT_EQ(sent, "GET/status GET/enc_keys?number=1&size=256 GET/enc_keys?number=1&size=256 GET/dec_keys?key_ID=" +
+                        id_b + " GET/dec_keys?key_ID=" + id_a + " ");
+
+    auto get = bench_.source(server.url(), {{"request_form", "get"}});
+    const auto one_by_one = get->fetch(context_, {"sae-b", {id_a, id_b}, 256});
+    EXPECT_TRUE(one_by_one) << one_by_one.error().what;
+}
+
+TEST_F(Etsi014, WhatCameBeforeALostPartIsUsedUp) {
+    int asked = 0;
+    auto server = serve([&](const SeenRequest& request) {
+        if (request.target.ends_with("/status")) return answer(200, R"({"max_key_per_request":1})");
+        return ++asked % 2 == 1 ? answer(200, one_key) : answer(400, R"({"message":"no more"})");
+    });
+    auto source = bench_.source(server.url());
+    const auto keys = source->mint(context_, {"sae-b", {}, 2, 256});
+    ASSERT_FALSE(keys);
+    EXPECT_EQ(keys.error().code, ErrorCode::exhausted);
+    EXPECT_TRUE(keys.error().maybe_consumed);
+    const auto fetched = source->fetch(context_, {"sae-b", {id_a, id_b}, 256});
+    ASSERT_FALSE(fetched);
+    EXPECT_EQ(fetched.error().code, ErrorCode::not_found);
+    EXPECT_EQ(fetched.error().retry, Retry::never) << "the first of them is gone";
+    EXPECT_TRUE(fetched.error().maybe_consumed);
+}
+
+TEST_F(Etsi014, KmesThatCountBytesAreAskedInBytes) {
+    auto server = serve([](const SeenRequest& request) {
+        return request.target.ends_with("/status") ? answer(200, R"({"min_key_size":8,"max_key_size":16})")
+                                                   : answer(400, "");
+    });
+    auto source = bench_.source(server.url(), {{"size_unit", "bytes"}});
+    const auto keys = source->mint(context_, mint_one);
+    EXPECT_EQ(server.requests()[0].target, "/api/v1/keys/sae-b/enc_keys?number=1&size=32");
+    ASSERT_FALSE(keys);
+    EXPECT_NE(keys.error().what.find("64 to 128 bits"), std::string::npos) << keys.error().what;
+}
+
+TEST_F(Etsi014, ExtensionsGoByPost) {
+    auto server = serve(answer(200, one_key));
+    auto source = bench_.source(
+        server.url(), {{"extension_mandatory", "abc_route=direct\nabc_hops=1=2"}, {"extension_optional", "abc_x="}});
+    ASSERT_TRUE(source->mint(context_, mint_one));
+    EXPECT_EQ(nlohmann::json::parse(server.requests()[0].body),
+              nlohmann::json::parse(R"({"number":1,"size":256,"extension_mandatory":[{"abc_route":"direct"},)"
+                                    R"({"abc_hops":"1=2"}],"extension_optional":[{"abc_x":""}]})"));
+    for (const char* bad : {"abc", "=x"}) {
+        EXPECT_THROW((void)bench_.source(server.url(), {{"extension_optional", bad}}), std::runtime_error) << bad;
+    }
+    EXPECT_THROW((void)bench_.source(server.url(), {{"extension_optional", "a=b"}, {"request_form", "get"}}),
+                 std::runtime_error);
+}
+
+TEST_F(Etsi014, WithoutAContentTypeAnAnswerStillCounts) {
+    auto server = serve(answer(200, one_key, ""));
+    EXPECT_TRUE(bench_.source(server.url())->mint(context_, mint_one));
+}
+
+TEST_F(Etsi014, ALowStockIsToldAndRefusesNothing) {
+    std::string stock = R"({"stored_key_count":3,"max_key_count":100})";
+    auto server = serve([&](const SeenRequest& request) {
+        return request.target.ends_with("/status") ? answer(200, stock) : answer(200, one_key);
+    });
+    const auto told = [&] {
+        TestContext context;
+        auto source = bench_.source(server.url(), {{"low_stock", "10"}});
+        const auto asked = server.requests().size();
+        EXPECT_TRUE(source->mint(context, mint_one));
+        EXPECT_TRUE(source->mint(context, mint_one));
+        EXPECT_EQ(server.requests().size() - asked, 3U) << "the Status is asked once, after the key";
+        EXPECT_TRUE(server.requests()[asked + 1].target.ends_with("/status"));
+        int lines = 0;
+        for (const auto& line : context.lines()) lines += line.find("3 keys are left") != std::string::npos ? 1 : 0;
+        return lines;
+    };
+    EXPECT_EQ(told(), 1);
+    for (const char* quiet :
+         {R"({"stored_key_count":10})", R"({"stored_key_count":0,"max_key_count":0})", "{}", "<html>"}) {
+        stock = quiet;
+        EXPECT_EQ(told(), 0) << quiet;
+    }
+}
+
+TEST_F(Etsi014, AnEmptyPoolSlowsRequestsDown) {
+    auto server = serve([](const SeenRequest& request) {
+        return request.target.ends_with("/status") ? answer(200, R"({"stored_key_count":0,"max_key_count":9})")
+                                                   : answer(503, R"({"message":"no keys"})");
+    });
+    const auto keys = bench_.source(server.url())->mint(context_, mint_one);
+    ASSERT_FALSE(keys);
+    EXPECT_EQ(keys.error().code, ErrorCode::exhausted);
+    EXPECT_EQ(keys.error().retry, Retry::safe);
+    EXPECT_EQ(keys.error().retry_after, 5s);
+    EXPECT_NE(keys.error().what.find("0 keys left"), std::string::npos) << keys.error().what;
+}
+
+TEST_F(Etsi014, AnotherAddressIsTriedWhenNothingWasDelivered) {
+    int closed_port = 0;
+    {
+        const auto gone = serve(answer(200, one_key));
+        closed_port = gone.port();
+    }
+    const qkd::support::Pki other(bench_.dir.path(), "other");
+    TlsServer strange({.identity = other.issue("strange-kme", "IP:127.0.0.1"), .client_ca = bench_.pki.ca()},
+                      [](const SeenRequest&) { return answer(200, one_key); });
+    auto good = serve(answer(200, one_key));
+    const std::string closed = "https://127.0.0.1:" + std::to_string(closed_port);
+    auto source = bench_.source(closed, {{"standby_urls", strange.url() + "\n" + good.url()}});
+    for (const auto& keys : {source->mint(context_, mint_one), source->fetch(context_, fetch_one)}) {
+        EXPECT_TRUE(keys) << keys.error().what;
+    }
+    EXPECT_EQ(good.requests().size(), 2U);
+    EXPECT_TRUE(strange.requests().empty()) << "its certificate is not trusted";
+    EXPECT_EQ(good.connections(), 1) << "what works is kept";
+    EXPECT_EQ(strange.connections(), 1);
+
+    auto nowhere = bench_.source(closed, {{"standby_urls", closed + "/b"}});
+    const auto none = nowhere->fetch(context_, fetch_one);
+    ASSERT_FALSE(none);
+    EXPECT_EQ(none.error().code, ErrorCode::unreachable);
+    EXPECT_FALSE(none.error().maybe_consumed);
+    EXPECT_EQ(none.error().retry, Retry::safe);
+    EXPECT_NE(none.error().what.find(closed + "/b/api"), std::string::npos) << none.error().what;
+    EXPECT_NE(none.error().what.find(closed + "/api"), std::string::npos) << "every address is named";
+}
+
+TEST_F(Etsi014, WhatMayHaveBeenDeliveredGoesToNoOtherAddress) {
+    auto standby = serve(answer(200, one_key));
+    for (const Reply& reply : {Reply{.bytes = "", .close = true}, answer(500, ""), answer(503, ""), answer(404, "")}) {
+        auto first = serve(reply);
+        auto source = bench_.source(first.url(), {{"standby_urls", standby.url()}});
+        EXPECT_FALSE(source->fetch(context_, fetch_one));
+        EXPECT_EQ(first.requests().size(), 1U);
+        EXPECT_TRUE(standby.requests().empty()) << "the key may be on its way";
+    }
+    // The next call is another matter: the engine decided on it.
+    auto broken = serve(answer(503, ""));
+    auto source = bench_.source(broken.url(), {{"standby_urls", standby.url()}});
+    EXPECT_FALSE(source->fetch(context_, fetch_one));
+    EXPECT_TRUE(source->fetch(context_, fetch_one));
+    EXPECT_EQ(standby.requests().size(), 1U);
+}
+
+TEST_F(Etsi014, AnAddressThatSaysNothingLeavesTimeForTheOthers) {
+    // The kernel completes TCP; TLS never begins.
+    TlsServer silent({.plain = true}, [](const SeenRequest&) { return Reply{}; });
+    auto good = serve(answer(200, one_key));
+    auto source = bench_.source(silent.url(), {{"standby_urls", good.url()}});
+    TestContext context(2s);
+    const auto keys = source->fetch(context, fetch_one);
+    EXPECT_TRUE(keys) << keys.error().what;
 }
 
 TEST_F(Etsi014, StatusIsAdviceOnly) {
@@ -361,7 +546,10 @@ TEST_F(Etsi014, ComesBackInTimeAndSaysThatAKeyMayBeLost) {
 }
 
 TEST_F(Etsi014, RefusesUrlsThatCannotBeUsed) {
-    for (const char* url : {"http://kme:1", "https://user@kme", "https://kme/?x=1", "https://kme/#a", "https://k me"}) {
+    EXPECT_THROW((void)bench_.source("https://kme", {{"standby_urls", "http://kme2"}}), std::runtime_error);
+    EXPECT_THROW((void)bench_.source("https://kme", {{"standby_urls", "https://KME/"}}), std::runtime_error);
+    for (const char* url :
+         {"http://kme:1", "https://", "https://user@kme", "https://kme/?x=1", "https://kme/#a", "https://k me"}) {
         EXPECT_THROW((void)bench_.source(url), std::runtime_error) << url;
     }
 }
