@@ -1,5 +1,6 @@
 // keyid-lldp: the notice stands in the interface descriptions of the link, where the neighbour hears it by LLDP. Members
 // that are not next to the initiator hear it from the member before them.
+#include <algorithm>
 #include <array>
 #include <map>
 #include <optional>
@@ -7,12 +8,15 @@
 
 #include "notice_text.hpp"
 #include "qkd/sdk/key_id_transport.hpp"
+#include "qkd/sdk/net/notice.hpp"
 #include "qkd/sdk/plugin.hpp"
 
 namespace {
 
 using namespace qkd;
+using keyid_lldp::Description;
 using keyid_lldp::join;
+using keyid_lldp::link_of;
 using keyid_lldp::split;
 
 Result<LldpAccess*> lldp_of(const TransportEnd& end) {
@@ -23,10 +27,10 @@ Result<LldpAccess*> lldp_of(const TransportEnd& end) {
                  "keyid-lldp needs a device plugin that provides connect:lldp"};
 }
 
-/// Puts the notice behind the operator's own text of these interfaces. First all texts are made and measured, then
-/// those that are not there yet are written, each by a commit of its own. `before` keeps what they replace.
-Result<void> publish(Context& context, LldpAccess& lldp, const TransportEnd& self,
-                     const std::vector<std::string>& interfaces, const KeyIdNotice& notice,
+/// Puts `sealed` behind the operator's own text of these interfaces. First all texts are made and measured, then those
+/// that are not there yet are written, each by a commit of its own. `before` keeps what they replace.
+Result<void> publish(Context& context, LldpAccess& lldp, const std::string& device,
+                     const std::vector<std::string>& interfaces, const std::string& sealed,
                      std::map<std::string, std::string>& before) {
     struct Text {
         const std::string* interface_name;
@@ -36,7 +40,7 @@ Result<void> publish(Context& context, LldpAccess& lldp, const TransportEnd& sel
     for (const std::string& name : interfaces) {
         auto present = lldp.description(context, name);
         if (!present) return std::move(present).error();
-        auto wanted = join(split(*present).own, notice, self.device + " " + name);
+        auto wanted = join(split(*present).own, sealed, device + " " + name);
         if (!wanted) return std::move(wanted).error();
         if (*wanted != *present) {
             before.emplace(name, *present);
@@ -49,9 +53,19 @@ Result<void> publish(Context& context, LldpAccess& lldp, const TransportEnd& sel
     return {};
 }
 
+/// What one interface hears.
+struct Heard {
+    std::string interface_name;
+    std::string sealed;                 ///< of a notice about this link
+    std::optional<KeyIdNotice> notice;  ///< the same, once verified
+};
+
 class LldpTransport final : public KeyIdTransport {
   public:
-    Result<void> configure(const ConfigView&) override { return {}; }
+    Result<void> configure(const ConfigView& config) override {
+        config_ = &config;
+        return {};
+    }
     Result<void> probe(Context&) override {
         return {};
     }  // there is no session to probe with; the connector's is probed
@@ -60,59 +74,114 @@ class LldpTransport final : public KeyIdTransport {
                           const KeyIdNotice& notice) override {
         auto lldp = lldp_of(self);
         if (!lldp) return std::move(lldp).error();
-        return publish(context, **lldp, self, self.interfaces, notice, before_);
+        auto secret = notice::link_secret(*config_, context);
+        if (!secret) return std::move(secret).error();
+        auto sealed = notice::seal(notice, *secret);
+        if (!sealed) return std::move(sealed).error();
+        return publish(context, **lldp, self.device, self.interfaces, *sealed, before_);
     }
 
     Result<KeyIdNotice> receive(Context& context, const TransportEnd& self, const std::string& link,
-                                std::uint64_t after) override {
+                                const NoticeFilter& wanted) override {
         auto lldp = lldp_of(self);
         if (!lldp) return std::move(lldp).error();
-        std::vector<std::optional<KeyIdNotice>> heard;  // one for each interface
-        std::optional<KeyIdNotice> newest;
+        auto secret = notice::link_secret(*config_, context);
+        if (!secret) return std::move(secret).error();
+        std::string account;
         std::optional<Error> failure;
-        std::string account;  // what was heard, for the message when it is not enough
-        for (const std::string& name : self.interfaces) {
-            account += (account.empty() ? "" : ", ") + name;
-            heard.emplace_back();
-            auto neighbour = (*lldp)->neighbour(context, name);
-            if (!neighbour) {
-                account += " hears nobody";
-                if (neighbour.error().code != ErrorCode::not_found && !failure) failure = std::move(neighbour).error();
-                continue;
-            }
-            account += " hears " + neighbour->system_name;
-            auto notice = split(neighbour->port_description).notice;
-            if (!notice || notice->link != link) continue;
-            account += " with generation " + std::to_string(notice->generation);
-            if (!newest || age(*notice) > age(*newest)) newest = notice;
-            heard.back() = std::move(notice);
+        const auto heard = listen(context, **lldp, self, link, *secret, account, failure);
+        const Heard* newest = nullptr;
+        for (const Heard& one : heard) {
+            if (one.notice && (newest == nullptr || one.notice->mark() > newest->notice->mark())) newest = &one;
         }
-        if (!newest || newest->generation <= after) {
+        if (newest == nullptr) {
             if (failure) return *std::move(failure);
             return Error{ErrorCode::not_found, Retry::safe,
-                         self.device + ": no notice of link " + link + " above generation " + std::to_string(after) +
-                             " (" + account + ")",
+                         self.device + ": no notice of link " + link + " (" + account + ")",
                          "LLDP must run on the link's interfaces outside the encryption and send the interface "
                          "description; it has its own interval"};
         }
+        if (auto good = notice::judge(*newest->notice, link, wanted,
+                                      self.device + ": what " + newest->interface_name + " hears");
+            !good) {
+            Error& error = good.error();
+            if (error.code == ErrorCode::not_found && failure) return *std::move(failure);
+            error.what += " (" + account + ")";
+            return std::move(error);
+        }
         std::vector<std::string> unaware;  // interfaces behind which this notice is not known
-        for (std::size_t i = 0; i < heard.size(); ++i) {
-            if (heard[i] && age(*heard[i]) == age(*newest) && *heard[i] != *newest) {
+        for (const Heard& one : heard) {
+            const bool same_age = one.notice && one.notice->mark() == newest->notice->mark();
+            if (same_age && *one.notice != *newest->notice) {
                 return Error{ErrorCode::conflict, Retry::safe,
                              self.device + ": neighbours name different keys for generation " +
-                                 std::to_string(newest->generation) + " of link " + link + " (" + account + ")",
+                                 std::to_string(newest->notice->generation) + " of link " + link + " (" + account + ")",
                              "remove what follows the last | of the descriptions of this link's interfaces"};
             }
-            if (heard[i] != newest) unaware.push_back(self.interfaces[i]);
+            if (!same_age) unaware.push_back(one.interface_name);
         }
-        if (auto relayed = publish(context, **lldp, self, unaware, *newest, before_); !relayed) {
+        if (auto relayed = publish(context, **lldp, self.device, unaware, newest->sealed, before_); !relayed) {
             return std::move(relayed).error();
         }
-        return *std::move(newest);
+        return *newest->notice;
     }
 
-    // LLDP is one-way, and an answer in the own description would cost another commit. Off-box the engine knows anyway.
-    Result<void> acknowledge(Context&, const TransportEnd&, const KeyIdNotice&) override { return {}; }
+    Result<void> acknowledge(Context& context, const TransportEnd& self, const KeyIdNotice& notice) override {
+        if (!config_->boolean("acknowledge")) return {};
+        auto lldp = lldp_of(self);
+        if (!lldp) return std::move(lldp).error();
+        auto secret = notice::link_secret(*config_, context);
+        if (!secret) return std::move(secret).error();
+        auto sealed = notice::seal(notice::Acknowledgement{notice.link, notice.mark(), self.device}, *secret);
+        if (!sealed) return std::move(sealed).error();
+        std::string account;
+        std::optional<Error> failure;
+        for (const Heard& one : listen(context, **lldp, self, notice.link, *secret, account, failure)) {
+            // One answer is enough, on an interface where the asker listens.
+            if (one.notice == notice)
+                return publish(context, **lldp, self.device, {one.interface_name}, *sealed, before_);
+        }
+        if (failure) return *std::move(failure);
+        return Error{ErrorCode::not_found, Retry::safe,
+                     self.device + ": no neighbour shows the notice to acknowledge (" + account + ")",
+                     "the initiator has taken it back or replaced it"};
+    }
+
+    Result<std::vector<std::string>> acknowledgements(Context& context, const TransportEnd& self,
+                                                      std::span<const TransportEnd> responders,
+                                                      const KeyIdNotice& notice) override {
+        if (!config_->boolean("acknowledge")) {
+            return Error{ErrorCode::unsupported, Retry::never,
+                         config_->name() + ": keyid-lldp carries no acknowledgements as it is configured",
+                         "set acknowledge = true in the key_ids table"};
+        }
+        auto lldp = lldp_of(self);
+        if (!lldp) return std::move(lldp).error();
+        auto secret = notice::link_secret(*config_, context);
+        if (!secret) return std::move(secret).error();
+        std::vector<std::string> devices;
+        std::optional<Error> failure;
+        for (const std::string& name : self.interfaces) {
+            auto neighbour = (*lldp)->neighbour(context, name);
+            if (!neighbour) {
+                if (neighbour.error().code != ErrorCode::not_found && !failure) failure = std::move(neighbour).error();
+                continue;
+            }
+            const Description parts = split(neighbour->port_description);
+            if (!parts.has_acknowledgement() || link_of(parts.sealed) != notice.link) continue;
+            auto answer = notice::open_acknowledgement(parts.sealed, *secret, self.device + ": the answer on " + name);
+            if (!answer) {
+                if (!failure) failure = std::move(answer).error();
+                continue;
+            }
+            const bool known = std::any_of(responders.begin(), responders.end(),
+                                           [&](const TransportEnd& one) { return one.device == answer->device; });
+            const bool listed = std::find(devices.begin(), devices.end(), answer->device) != devices.end();
+            if (answer->mark == notice.mark() && known && !listed) devices.push_back(answer->device);
+        }
+        if (failure && devices.size() < responders.size()) return *std::move(failure);
+        return devices;
+    }
 
     Result<void> retract(Context& context, const TransportEnd& self, const std::string& link) override {
         auto lldp = lldp_of(self);
@@ -127,27 +196,59 @@ class LldpTransport final : public KeyIdTransport {
     }
 
   private:
-    static std::pair<std::uint64_t, std::uint64_t> age(const KeyIdNotice& notice) {
-        return {notice.generation, notice.sequence};
+    /// Every interface with what it hears about `link`. `account` tells it in words, `failure` is the first that is
+    /// worse than silence.
+    static std::vector<Heard> listen(Context& context, LldpAccess& lldp, const TransportEnd& self,
+                                     const std::string& link, const SecretBytes& secret, std::string& account,
+                                     std::optional<Error>& failure) {
+        std::vector<Heard> all;
+        for (const std::string& name : self.interfaces) {
+            account += (account.empty() ? "" : ", ") + name;
+            Heard& heard = all.emplace_back(Heard{name, {}, {}});
+            auto neighbour = lldp.neighbour(context, name);
+            if (!neighbour) {
+                account += " hears nobody";
+                if (neighbour.error().code != ErrorCode::not_found && !failure) failure = std::move(neighbour).error();
+                continue;
+            }
+            account += " hears " + neighbour->system_name;
+            Description parts = split(neighbour->port_description);
+            if (!parts.has_notice() || link_of(parts.sealed) != link) continue;
+            auto notice = notice::open(parts.sealed, secret, self.device + ": what " + name + " hears");
+            if (!notice) {
+                account += " with something wrong";
+                if (!failure) failure = std::move(notice).error();
+                continue;
+            }
+            account += " with generation " + std::to_string(notice->generation);
+            heard.sealed = std::move(parts.sealed);
+            heard.notice = *std::move(notice);
+        }
+        return all;
     }
 
     Result<void> restore(Context& context, LldpAccess& lldp, const std::string& name, const std::string& link) {
         auto present = lldp.description(context, name);
         if (!present) return std::move(present).error();
         const auto parts = split(*present);
-        if (!parts.notice || parts.notice->link != link) return {};
+        if (parts.sealed.empty() || link_of(parts.sealed) != link) return {};
         // What stood there before this rotation, which may be the notice of an earlier one; else the operator's own text.
         const auto before = before_.find(name);
         return lldp.describe(context, name, before != before_.end() ? before->second : parts.own);
     }
 
+    const ConfigView* config_ = nullptr;
     std::map<std::string, std::string> before_;  ///< interface -> description that our notice replaced
 };
 
 constexpr std::array stages{StageInfo{StageKind::key_id_transport, "lldp commits", "connect:lldp",
                                       &create_stage<LldpTransport>, &destroy_stage}};
-// What another transport's table holds stays in place when one word switches a link from one to the other.
 constexpr std::array fields{
+    notice::secret_field,
+    Field{Scope::key_ids, FieldType::boolean, "acknowledge", false, "false", nullptr,
+          "Responders answer in the description of the interface that hears the initiator, by a commit more; needed "
+          "on-box."},
+    // What another transport's table holds stays in place when one word switches a link from one to the other.
     Field{Scope::key_ids, FieldType::string, "directory", false, nullptr, nullptr, "Taken and not used."}};
 
 }  // namespace

@@ -1,12 +1,11 @@
-// The notice as a piece of text behind an interface description: "OPERATOR'S TEXT|{"id":"...",...}".
+// A notice or an acknowledgement behind an interface description: "OPERATOR'S TEXT|QKD1;...".
 #pragma once
 
 #include <cstddef>
-#include <optional>
 #include <string>
 #include <string_view>
 
-#include "qkd/sdk/key_id_transport.hpp"
+#include "qkd/sdk/result.hpp"
 
 namespace qkd::keyid_lldp {
 
@@ -15,14 +14,21 @@ inline constexpr std::size_t longest_description = 255;
 
 /// A description taken apart.
 struct Description {
-    std::string own;  ///< the operator's text, byte for byte
-    std::optional<KeyIdNotice> notice;
+    std::string own;     ///< the operator's text, byte for byte
+    std::string sealed;  ///< what follows it, see qkd/sdk/net/notice.hpp; empty when nothing does
+
+    [[nodiscard]] bool has_notice() const { return sealed.starts_with("QKD1;"); }
+    [[nodiscard]] bool has_acknowledgement() const { return sealed.starts_with("QKA1;"); }
 };
-/// The notice is what follows the last "|{" of the text, if it is one; else all of the text is the operator's.
+/// Ours is what follows the last "|QKD1;" or "|QKA1;" if it has only characters of the wire form; else all of the text is
+/// the operator's. A damaged notice is still known as ours.
 Description split(std::string_view text);
 
-/// The operator's text with the notice behind it. rejected/never when the notice has characters that cannot travel, or
-/// when the whole is longer than a description may be; `place` names the interface in the error.
-Result<std::string> join(const std::string& own, const KeyIdNotice& notice, const std::string& place);
+/// The link that `sealed` is about, unverified; empty when it does not say.
+std::string_view link_of(std::string_view sealed);
+
+/// The operator's text with `sealed` behind it. rejected/never when that is longer than a description may be; `place`
+/// names the interface in the error.
+Result<std::string> join(const std::string& own, const std::string& sealed, const std::string& place);
 
 }  // namespace qkd::keyid_lldp

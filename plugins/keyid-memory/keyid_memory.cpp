@@ -2,13 +2,18 @@
 #include <array>
 #include <map>
 #include <mutex>
+#include <optional>
+#include <set>
 
 #include "qkd/sdk/key_id_transport.hpp"
+#include "qkd/sdk/net/notice.hpp"
 #include "qkd/sdk/plugin.hpp"
 
 namespace {
 
-/// The newest notice of every link. All members' objects of a link meet here.
+using namespace qkd;
+
+/// The newest notice of every link, and who acknowledged it. All members' objects of a link meet here.
 class NoticeBoard {
   public:
     static NoticeBoard& instance() {
@@ -16,62 +21,96 @@ class NoticeBoard {
         return board;
     }
 
-    void put(const qkd::KeyIdNotice& notice) {
+    void put(const KeyIdNotice& notice) {
         const std::lock_guard lock(mutex_);
-        notices_.insert_or_assign(notice.link, notice);
+        Entry& entry = entries_[notice.link];
+        if (entry.notice != notice) entry = {notice, {}};
     }
-    std::optional<qkd::KeyIdNotice> newer(const std::string& link, std::uint64_t after) {
+    std::optional<KeyIdNotice> get(const std::string& link) {
         const std::lock_guard lock(mutex_);
-        const auto found = notices_.find(link);
-        if (found == notices_.end() || found->second.generation <= after) return std::nullopt;
-        return found->second;
+        const auto found = entries_.find(link);
+        if (found == entries_.end()) return std::nullopt;
+        return found->second.notice;
+    }
+    void acknowledge(const KeyIdNotice& notice, const std::string& device) {
+        const std::lock_guard lock(mutex_);
+        const auto found = entries_.find(notice.link);
+        if (found != entries_.end() && found->second.notice == notice) found->second.acknowledged.insert(device);
+    }
+    std::set<std::string> acknowledgements(const KeyIdNotice& notice) {
+        const std::lock_guard lock(mutex_);
+        const auto found = entries_.find(notice.link);
+        if (found == entries_.end() || found->second.notice != notice) return {};
+        return found->second.acknowledged;
     }
     void remove(const std::string& link) {
         const std::lock_guard lock(mutex_);
-        notices_.erase(link);
+        entries_.erase(link);
     }
 
   private:
+    struct Entry {
+        KeyIdNotice notice;
+        std::set<std::string> acknowledged;
+    };
     std::mutex mutex_;
-    std::map<std::string, qkd::KeyIdNotice> notices_;
+    std::map<std::string, Entry> entries_;
 };
 
-class MemoryTransport final : public qkd::KeyIdTransport {
+class MemoryTransport final : public KeyIdTransport {
   public:
-    qkd::Result<void> configure(const qkd::ConfigView&) override { return {}; }
-    qkd::Result<void> probe(qkd::Context&) override { return {}; }  // nothing outside this process is involved
+    Result<void> configure(const ConfigView&) override { return {}; }
+    Result<void> probe(Context&) override { return {}; }  // nothing outside this process is involved
 
-    qkd::Result<void> announce(qkd::Context&, const qkd::TransportEnd&, std::span<const qkd::TransportEnd>,
-                               const qkd::KeyIdNotice& notice) override {
+    Result<void> announce(Context&, const TransportEnd&, std::span<const TransportEnd>,
+                          const KeyIdNotice& notice) override {
+        if (auto sealed = notice::seal(notice, {}); !sealed)
+            return std::move(sealed).error();  // limits are the same everywhere
         NoticeBoard::instance().put(notice);
         return {};
     }
 
-    qkd::Result<qkd::KeyIdNotice> receive(qkd::Context&, const qkd::TransportEnd& self, const std::string& link,
-                                          std::uint64_t after) override {
-        if (auto notice = NoticeBoard::instance().newer(link, after)) return *std::move(notice);
-        return qkd::Error{
-            qkd::ErrorCode::not_found, qkd::Retry::safe,
-            self.device + ": no key_ID of link " + link + " above generation " + std::to_string(after),
-            "keyid-memory only reaches members that are driven by this very process; on-box use keyid-scp"};
+    Result<KeyIdNotice> receive(Context&, const TransportEnd& self, const std::string& link,
+                                const NoticeFilter& wanted) override {
+        auto notice = NoticeBoard::instance().get(link);
+        if (!notice) {
+            return Error{
+                ErrorCode::not_found, Retry::safe, self.device + ": no notice of link " + link,
+                "keyid-memory only reaches members that are driven by this very process; on-box use keyid-scp"};
+        }
+        if (auto good = notice::judge(*notice, link, wanted, self.device + ": the notice"); !good)
+            return std::move(good).error();
+        return *std::move(notice);
     }
 
-    // The engine that would read the acknowledgement is the one that gives it.
-    qkd::Result<void> acknowledge(qkd::Context&, const qkd::TransportEnd&, const qkd::KeyIdNotice&) override {
+    Result<void> acknowledge(Context&, const TransportEnd& self, const KeyIdNotice& notice) override {
+        NoticeBoard::instance().acknowledge(notice, self.device);
         return {};
     }
 
-    qkd::Result<void> retract(qkd::Context&, const qkd::TransportEnd&, const std::string& link) override {
+    Result<std::vector<std::string>> acknowledgements(Context&, const TransportEnd&,
+                                                      std::span<const TransportEnd> responders,
+                                                      const KeyIdNotice& notice) override {
+        const auto all = NoticeBoard::instance().acknowledgements(notice);
+        std::vector<std::string> devices;
+        for (const TransportEnd& responder : responders) {
+            if (all.contains(responder.device)) devices.push_back(responder.device);
+        }
+        return devices;
+    }
+
+    Result<void> retract(Context&, const TransportEnd&, const std::string& link) override {
         NoticeBoard::instance().remove(link);
         return {};
     }
 };
 
-constexpr std::array stages{qkd::StageInfo{qkd::StageKind::key_id_transport, "in-process", "",
-                                           &qkd::create_stage<MemoryTransport>, &qkd::destroy_stage}};
+constexpr std::array stages{
+    StageInfo{StageKind::key_id_transport, "in-process", "", &create_stage<MemoryTransport>, &destroy_stage}};
 // What another transport's table holds stays in place when one word switches a link from one to the other.
-constexpr std::array fields{qkd::Field{qkd::Scope::key_ids, qkd::FieldType::string, "directory", false, nullptr,
-                                       nullptr, "Taken and not used."}};
+constexpr std::array fields{
+    Field{Scope::key_ids, FieldType::string, "directory", false, nullptr, nullptr, "Taken and not used."},
+    Field{Scope::key_ids, FieldType::secret, "secret", false, nullptr, nullptr, "Taken and not used."}};
 
 }  // namespace
 

@@ -211,7 +211,7 @@ class FlawedTransport final : public KeyIdTransport {
         return {};
     }
     Result<KeyIdNotice> receive(Context& context, const TransportEnd& self, const std::string& link,
-                                std::uint64_t after) override {
+                                const NoticeFilter& wanted) override {
         if (leak == Leak::stubborn && self.session != nullptr) {
             const auto give_up = std::chrono::steady_clock::now() + std::chrono::milliseconds{900};
             Result<std::vector<std::string>> names = self.session->files()->list(context, "/var/tmp");
@@ -221,12 +221,16 @@ class FlawedTransport final : public KeyIdTransport {
             if (!names) return std::move(names).error();
         }
         const auto found = board().find(key(link));
-        if (found != board().end() && (found->second.generation > after || leak == Leak::old_again))
+        if (found != board().end() && (found->second.mark() > wanted.after || leak == Leak::old_again))
             return found->second;
         const auto code = leak == Leak::silence_is_timeout ? ErrorCode::timeout : ErrorCode::not_found;
         return Error{code, Retry::safe, "no notice", "wait"};
     }
     Result<void> acknowledge(Context&, const TransportEnd&, const KeyIdNotice&) override { return {}; }
+    Result<std::vector<std::string>> acknowledgements(Context&, const TransportEnd&, std::span<const TransportEnd>,
+                                                      const KeyIdNotice&) override {
+        return std::vector<std::string>{};
+    }
     Result<void> retract(Context&, const TransportEnd&, const std::string& link) override {
         if (leak != Leak::keeps_after_retract) board().erase(key(link));
         return {};

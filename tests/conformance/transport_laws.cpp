@@ -54,8 +54,8 @@ class Rig {
         return members_[0].transport->announce(context, end(members_[0]), responders, notice);
     }
     void announce(std::uint64_t generation) { trial_.must(announce(trial_.context(), notice(generation)), "announce"); }
-    Result<KeyIdNotice> receive(Context& context, std::size_t member, std::uint64_t after) {
-        return members_[member].transport->receive(context, end(members_[member]), link_, after);
+    Result<KeyIdNotice> receive(Context& context, std::size_t member, const NoticeFilter& wanted) {
+        return members_[member].transport->receive(context, end(members_[member]), link_, wanted);
     }
     /// Asks every responder until it has the notice, as the engine does; hop by hop if the transport works that way.
     std::vector<KeyIdNotice> receive_all(std::uint64_t after) {

@@ -344,7 +344,7 @@ class FakeTransport final : public KeyIdTransport {
         notice_ = notice;
         return {};
     }
-    Result<KeyIdNotice> receive(Context&, const TransportEnd& self, const std::string&, std::uint64_t) override {
+    Result<KeyIdNotice> receive(Context&, const TransportEnd& self, const std::string&, const NoticeFilter&) override {
         World& world = World::get();
         const Lock lock(world.mutex);
         if (auto e = world.enter(self.device, "receive")) return *e;
@@ -355,6 +355,16 @@ class FakeTransport final : public KeyIdTransport {
         const Lock lock(world.mutex);
         if (auto e = world.enter(self.device, "acknowledge")) return *e;
         return {};
+    }
+    Result<std::vector<std::string>> acknowledgements(Context&, const TransportEnd& self,
+                                                      std::span<const TransportEnd> responders,
+                                                      const KeyIdNotice&) override {
+        World& world = World::get();
+        const Lock lock(world.mutex);
+        if (auto e = world.enter(self.device, "acknowledgements")) return *e;
+        std::vector<std::string> devices;
+        for (const auto& responder : responders) devices.push_back(responder.device);
+        return devices;
     }
     Result<void> retract(Context&, const TransportEnd& self, const std::string&) override {
         World& world = World::get();

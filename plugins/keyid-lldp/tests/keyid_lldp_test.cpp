@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "notice_text.hpp"
+#include "qkd/sdk/net/notice.hpp"
 #include "support/fake_network.hpp"
 #include "support/plugin_object.hpp"
 #include "support/test_context.hpp"
@@ -24,6 +25,10 @@ KeyIdNotice example(std::uint64_t generation = 7) {
     notice.sender = "r1";
     notice.expires = UtcSeconds{1795000600s};
     return notice;
+}
+
+std::string sealed(const KeyIdNotice& notice) {
+    return notice::seal(notice, {}).value();
 }
 
 /// r1 (initiator) a - b r2 c - d r3, and r1 e - f r4: one link with a chain of two hops.
@@ -56,9 +61,8 @@ class KeyidLldp : public ::testing::Test {
 TEST_F(KeyidLldp, TheNoticeStandsBehindTheOperatorsText) {
     ASSERT_TRUE(announce(example()));
     EXPECT_EQ(network_.device("r1").descriptions["a"],
-              R"(to r2 | rack 7|{"id":"2d8a7c2e-0b5e-4a0c-9f0e-1a2b3c4d5e6f","link":"ring","gen":7,"start":1795000000,)"
-              R"("seq":7,"from":"r1","exp":1795000600})");
-    EXPECT_TRUE(network_.device("r1").descriptions["e"].starts_with("|{"));
+              "to r2 | rack 7|QKD1;offer;ring;7;7;r1;1795000000;1795000600;2d8a7c2e-0b5e-4a0c-9f0e-1a2b3c4d5e6f;");
+    EXPECT_TRUE(network_.device("r1").descriptions["e"].starts_with("|QKD1;"));
     EXPECT_EQ(network_.count("lldp.describe"), 2U);
 }
 
@@ -75,7 +79,7 @@ TEST_F(KeyidLldp, ANewNoticeReplacesTheOldOneAndNotTheOperatorsText) {
     ASSERT_TRUE(announce(example(8)));
     const auto parts = keyid_lldp::split(network_.device("r1").descriptions["a"]);
     EXPECT_EQ(parts.own, "to r2 | rack 7");
-    EXPECT_EQ(parts.notice, example(8));
+    EXPECT_EQ(parts.sealed, sealed(example(8)));
 }
 
 TEST_F(KeyidLldp, MembersDownTheChainHearItFromTheMemberBeforeThem) {
@@ -95,7 +99,7 @@ TEST_F(KeyidLldp, MembersDownTheChainHearItFromTheMemberBeforeThem) {
     // Only r2 has an interface behind which the notice was not known.
     EXPECT_EQ(network_.count("lldp.describe"), 1U);
     EXPECT_EQ(network_.device("r2").descriptions["b"], "to r1");
-    EXPECT_TRUE(network_.device("r2").descriptions["c"].starts_with("to r3 |{spare}|{\"id\""));
+    EXPECT_TRUE(network_.device("r2").descriptions["c"].starts_with("to r3 |{spare}|QKD1;offer;"));
 
     network_.clear_calls();
     ASSERT_TRUE(receive("r2"));
@@ -138,7 +142,7 @@ TEST_F(KeyidLldp, RetractTriesEveryInterfaceAndReportsTheFirstFailure) {
 
 // 255 is what the TLV carries; longer ones make a malformed frame at some senders. So nothing at all may be written.
 TEST_F(KeyidLldp, ATextThatDoesNotFitIsRefusedBeforeAnythingIsWritten) {
-    const std::size_t notice = keyid_lldp::join("", example(), "").value().size();
+    const std::size_t notice = keyid_lldp::join("", sealed(example()), "").value().size();
     network_.device("r1").descriptions["e"] = std::string(255 - notice, 'x');
     ASSERT_TRUE(announce(example()));
     EXPECT_EQ(network_.device("r1").descriptions["e"].size(), 255U);
@@ -159,8 +163,8 @@ TEST_F(KeyidLldp, NeighboursThatContradictEachOtherAreNotBelieved) {
     network_.wire("r5", "z", "r7", "y");
     KeyIdNotice other = example();
     other.key_ids = {"11111111-2222-3333-4444-555555555555"};
-    network_.device("r6").descriptions["y"] = *keyid_lldp::join("", example(), "");
-    network_.device("r7").descriptions["y"] = *keyid_lldp::join("", other, "");
+    network_.device("r6").descriptions["y"] = *keyid_lldp::join("", sealed(example()), "");
+    network_.device("r7").descriptions["y"] = *keyid_lldp::join("", sealed(other), "");
     const auto session = network_.session("r5");
     const auto received = transport_->receive(context_, {"r5", {"x", "z"}, session.get()}, "ring", 0);
     ASSERT_FALSE(received);
@@ -169,11 +173,11 @@ TEST_F(KeyidLldp, NeighboursThatContradictEachOtherAreNotBelieved) {
 
     // A leftover of an older message loses, and what it stands on is brought up to date.
     other.sequence = 1;
-    network_.device("r7").descriptions["y"] = *keyid_lldp::join("", other, "");
+    network_.device("r7").descriptions["y"] = *keyid_lldp::join("", sealed(other), "");
     const auto newest = transport_->receive(context_, {"r5", {"x", "z"}, session.get()}, "ring", 0);
     ASSERT_TRUE(newest) << newest.error().what;
     EXPECT_EQ(*newest, example());
-    EXPECT_EQ(keyid_lldp::split(network_.device("r5").descriptions["z"]).notice, example());
+    EXPECT_EQ(keyid_lldp::split(network_.device("r5").descriptions["z"]).sealed, sealed(example()));
 }
 
 TEST_F(KeyidLldp, AFailingInterfaceDoesNotHideWhatAnotherHears) {
@@ -190,6 +194,57 @@ TEST_F(KeyidLldp, AFailingInterfaceDoesNotHideWhatAnotherHears) {
     EXPECT_EQ(nothing.error().code, ErrorCode::protocol) << "the failure is the better explanation";
 }
 
+// On-box the initiator has no other way to hear of its responders than its own neighbours' descriptions.
+TEST_F(KeyidLldp, AnswersStandBehindTheDescriptionThatTheInitiatorHears) {
+    const support::PluginObject<KeyIdTransport> answering(
+        qkd_plugin_v1, StageKind::key_id_transport, {{"acknowledge", "true"}, {"secret", "text:0123456789abcdef"}});
+    const std::array responders{end("r2"), end("r4")};
+    const auto answers = [&](const KeyIdNotice& notice) {
+        return answering->acknowledgements(context_, end("r1"), responders, notice);
+    };
+    ASSERT_TRUE(answering->announce(context_, end("r1"), responders, example()));
+    EXPECT_TRUE(answers(example())->empty());
+    ASSERT_TRUE(answering->receive(context_, end("r2"), "ring", 0));
+    ASSERT_TRUE(answering->acknowledge(context_, end("r2"), example()));
+    EXPECT_EQ(answers(example()).value(), std::vector<std::string>{"r2"});
+    EXPECT_TRUE(network_.device("r2").descriptions["b"].starts_with("to r1|QKA1;ring;7;7;r2;"));
+    EXPECT_TRUE(network_.device("r2").descriptions["c"].starts_with("to r3 |{spare}|QKD1;")) << "the notice travels on";
+    ASSERT_TRUE(answering->acknowledge(context_, end("r4"), example()));
+    EXPECT_EQ(answers(example()).value(), (std::vector<std::string>{"r2", "r4"}));
+    EXPECT_TRUE(answers(example(8))->empty()) << "an answer to an earlier notice";
+
+    network_.clear_calls();
+    ASSERT_TRUE(answering->acknowledge(context_, end("r2"), example()));
+    EXPECT_EQ(network_.count("lldp.describe"), 0U) << "answering again must not commit again";
+
+    network_.device("r4").descriptions["f"].back() ^= 1;
+    const auto forged = answers(example());
+    ASSERT_FALSE(forged);
+    EXPECT_EQ(forged.error().code, ErrorCode::auth);
+
+    ASSERT_TRUE(answering->retract(context_, end("r2"), "ring"));
+    EXPECT_EQ(network_.device("r2").descriptions["b"], "to r1");
+}
+
+TEST_F(KeyidLldp, WithoutAnswersItSaysSo) {
+    ASSERT_TRUE(announce(example()));
+    ASSERT_TRUE(receive("r4"));
+    network_.clear_calls();
+    EXPECT_TRUE(transport_->acknowledge(context_, end("r4"), example()));
+    EXPECT_EQ(network_.count("lldp.describe"), 0U);
+    EXPECT_EQ(transport_->acknowledgements(context_, end("r1"), {}, example()).error().code, ErrorCode::unsupported);
+}
+
+// The largest notice that real names make, with its tag, leaves the operator room.
+TEST_F(KeyidLldp, ATaggedNoticeLeavesRoomForTheOperator) {
+    KeyIdNotice notice = example();
+    notice.link = "mx304-11--mx304-12";
+    notice.sender = "mx304-11";
+    notice.generation = 1795000000;
+    const auto text = notice::seal(notice, SecretBytes(std::string_view("0123456789abcdef")));
+    EXPECT_LE(keyid_lldp::join(std::string(80, 'x'), *text, "").value().size(), 255U);
+}
+
 TEST_F(KeyidLldp, ADeviceWithoutLldpIsToldSo) {
     network_.device("r4").offers_lldp = false;
     EXPECT_EQ(receive("r4").error().code, ErrorCode::unsupported);
@@ -197,48 +252,25 @@ TEST_F(KeyidLldp, ADeviceWithoutLldpIsToldSo) {
 }
 
 TEST(NoticeText, TextsWithoutANoticeStayWhole) {
-    const std::string notice = *keyid_lldp::join("", example(), "");
-    const auto cut = [&](std::string_view from, std::string_view to) {
-        std::string text = notice;
-        text.replace(text.find(from), from.size(), to);
-        return text;
-    };
-    const std::string texts[] = {"",
-                                 "|",
-                                 "|{",
-                                 "|{}",
-                                 "plain",
-                                 "a|b",
-                                 "x|{\"id\":\"1\"}",
-                                 notice.substr(0, 100),
-                                 notice + " ",
-                                 notice.substr(1),
-                                 cut("\"gen\":7", "\"gen\":0"),
-                                 cut("\"gen\":7", "\"gen\":\"7\""),
-                                 cut("\"from\":\"r1\"", "\"from\":\"\""),
-                                 cut("2d8a7c2e", "2d8a|7c2e"),
-                                 cut("\"id\":", "\"ID\":"),
-                                 cut("\"exp\":1795000600", "\"exp\":-5"),
-                                 cut("\"seq\":7", "\"seq\":7,\"x\":1"),
-                                 cut("\"start\":1795000000", "\"start\":18446744073709551615"),
-                                 "\xff|{\xff}"};
-    for (const std::string& text : texts) {
+    for (const std::string text : {"", "|", "|{", "plain", "a|b", "x|QKD1", "x|QKD2;offer;l", "x|QKD1;two words",
+                                   "QKD1;x", "|QKD1;a\\n", "\xff|\xff", "x|QKD1;offer;l;|y"}) {
         const auto parts = keyid_lldp::split(text);
-        EXPECT_FALSE(parts.notice) << text;
+        EXPECT_TRUE(parts.sealed.empty()) << text;
         EXPECT_EQ(parts.own, text);
     }
 }
 
-TEST(NoticeText, SeveralKeysTravelTogether) {
-    KeyIdNotice notice = example();
-    notice.key_ids = {"a", "b", "c"};
-    const auto text = keyid_lldp::join("own", notice, "");
-    ASSERT_TRUE(text);
-    EXPECT_EQ(keyid_lldp::split(*text).notice, notice);
-    notice.key_ids.clear();
-    EXPECT_FALSE(keyid_lldp::join("own", notice, ""));
-    notice.key_ids = {"with \"quotes\""};
-    EXPECT_FALSE(keyid_lldp::join("own", notice, ""));
+// What is half there must not stay in the description for ever.
+TEST(NoticeText, ADamagedNoticeIsKnownAsOurs) {
+    const std::string whole = sealed(example());
+    for (std::size_t length = 5; length <= whole.size(); ++length) {
+        const auto parts = keyid_lldp::split("own | text|" + whole.substr(0, length));
+        EXPECT_EQ(parts.own, "own | text");
+        EXPECT_EQ(parts.sealed, whole.substr(0, length));
+    }
+    EXPECT_EQ(keyid_lldp::link_of(whole), "ring");
+    EXPECT_EQ(keyid_lldp::link_of("QKA1;ring;7;7;r2;"), "ring");
+    EXPECT_EQ(keyid_lldp::link_of("QKD1;offer;ring"), "");
 }
 
 }  // namespace

@@ -16,7 +16,7 @@ using namespace qkd;
 using Transport = support::PluginObject<KeyIdTransport>;
 
 KeyIdNotice notice(const std::string& link, std::uint64_t generation) {
-    return {link, generation, {"id-" + std::to_string(generation)}, {}, generation, "r1", {}};
+    return {link, generation, {"id-" + std::to_string(generation)}, {}, generation, "r1", {}, NoticeKind::offer};
 }
 
 TEST(KeyidMemory, AnotherObjectHearsTheNewestNoticeOnly) {

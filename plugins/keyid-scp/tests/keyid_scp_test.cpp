@@ -1,7 +1,8 @@
 // keyid-scp: which files it leaves on which device, and what it believes of what it finds there.
 #include <gtest/gtest.h>
 
-#include "notice_file.hpp"
+#include "places.hpp"
+#include "qkd/sdk/net/notice.hpp"
 #include "support/fake_network.hpp"
 #include "support/plugin_object.hpp"
 #include "support/test_context.hpp"
@@ -12,16 +13,6 @@ namespace {
 
 using namespace qkd;
 using namespace std::chrono_literals;
-
-const std::string good_text =
-    R"({"schema":1,"link":"a--b","generation":3,"sequence":9,"sender":"r1",)"
-    R"("key_ids":["2d8a7c2e-0b5e-4a0c-9f0e-1a2b3c4d5e6f"],"start":1795000000,"expires":1795000600})";
-
-std::string altered(std::string_view from, std::string_view to) {
-    std::string text = good_text;
-    text.replace(text.find(from), from.size(), to);
-    return text;
-}
 
 class KeyidScp : public ::testing::Test {
   protected:
@@ -47,7 +38,11 @@ class KeyidScp : public ::testing::Test {
         return found;
     }
 
-    const std::string file_ = "/var/tmp/qkd-macsec/a--b.00000000000000000003.json";
+    Result<KeyIdNotice> receive(const NoticeFilter& wanted = {}) {
+        return transport_->receive(context_, end(1), "a--b", wanted);
+    }
+
+    const std::string file_ = "/var/tmp/qkd-macsec/a--b.notice";
     support::FakeNetwork network_;
     std::vector<std::unique_ptr<DeviceSession>> sessions_;
     support::TestContext context_;
@@ -68,28 +63,38 @@ TEST_F(KeyidScp, PutsThePrivateFileOnEveryResponderAndNowhereElse) {
 }
 
 // A higher generation left by a lost state would otherwise be taken for the newest for ever.
-TEST_F(KeyidScp, AnnounceReplacesOlderAndNewerLeftoversOfThisLinkOnly) {
-    auto& device = network_.device("r2");
-    device.directories.insert("/var/tmp/qkd-macsec");
-    for (const char* name :
-         {"a--b.00000000000000000002.json", "a--b.00000000000000000002.json.ack", "a--b.00000000000000000099.json",
-          "a--b2.00000000000000000001.json", "README", "a--b.json"}) {
-        device.files[std::string("/var/tmp/qkd-macsec/") + name] = {"x", 0600};
-    }
+TEST_F(KeyidScp, AnnounceReplacesWhateverStoodThere) {
+    network_.device("r2").directories.insert("/var/tmp/qkd-macsec");
+    KeyIdNotice newer = notice_;
+    newer.generation = 99;
+    network_.device("r2").files[file_] = {*notice::seal(newer, {}), 0644};
     ASSERT_TRUE(announce());
-    EXPECT_EQ(names("r2"), (std::vector<std::string>{"README", "a--b.00000000000000000003.json", "a--b.json",
-                                                     "a--b2.00000000000000000001.json"}));
-    const auto received = transport_->receive(context_, end(1), "a--b", 2);
+    EXPECT_EQ(network_.device("r2").files[file_].mode, 0600U);
+    const auto received = receive(2);
     ASSERT_TRUE(received) << received.error().what;
     EXPECT_EQ(*received, notice_);
 }
 
-TEST_F(KeyidScp, AcknowledgementStandsBesideTheNoticeAndOlderFilesGo) {
+TEST_F(KeyidScp, AnswersStandBesideTheNoticeAndAreReadThere) {
+    const std::array responders{end(1), end(2)};
+    const auto answers = [&] { return transport_->acknowledgements(context_, end(0), responders, notice_); };
     ASSERT_TRUE(announce());
-    network_.device("r2").files["/var/tmp/qkd-macsec/a--b.00000000000000000001.json"] = {"x", 0600};
+    EXPECT_TRUE(answers()->empty());
+    ASSERT_TRUE(transport_->acknowledge(context_, end(2), notice_));
+    EXPECT_EQ(names("r3"), (std::vector<std::string>{"a--b.notice", "a--b.r3.ack"}));
+    EXPECT_EQ(answers().value(), std::vector<std::string>{"r3"});
     ASSERT_TRUE(transport_->acknowledge(context_, end(1), notice_));
-    EXPECT_EQ(names("r2"),
-              (std::vector<std::string>{"a--b.00000000000000000003.json", "a--b.00000000000000000003.json.ack"}));
+    EXPECT_EQ(answers().value(), (std::vector<std::string>{"r2", "r3"}));
+    ++notice_.sequence;
+    EXPECT_TRUE(answers()->empty()) << "answers to an earlier notice";
+    --notice_.sequence;
+
+    auto& files = network_.device("r2").files;
+    const std::string place = "/var/tmp/qkd-macsec/a--b.r2.ack";
+    files[place].content = *notice::seal(notice::Acknowledgement{"a--b", notice_.mark(), "r3"}, {});
+    EXPECT_EQ(answers().error().code, ErrorCode::rejected) << "another device's answer";
+    files[place].content = "rubbish";
+    EXPECT_EQ(answers().error().code, ErrorCode::protocol);
 }
 
 TEST_F(KeyidScp, RetractLeavesNothingOfTheLink) {
@@ -137,95 +142,77 @@ TEST_F(KeyidScp, TrailingSlashesOfTheDirectoryMakeNoOtherName) {
     EXPECT_TRUE(network_.device("r2").files.contains(file_));
 }
 
-TEST(NoticeFile, EncodeAndDecodeAgree) {
-    const auto notice = keyid_scp::decode(good_text, "a--b", 3, "f");
-    ASSERT_TRUE(notice) << notice.error().what;
-    const auto text = keyid_scp::encode(*notice);
-    ASSERT_TRUE(text);
-    const auto again = keyid_scp::decode(*text, "a--b", 3, "f");
-    ASSERT_TRUE(again);
-    EXPECT_EQ(*again, *notice);
-}
-
-TEST(NoticeFile, NothingDamagedOrForeignIsBelieved) {
-    const std::string texts[] = {"",
-                                 "{",
-                                 "[]",
-                                 "null",
-                                 "\xff\xfe",
-                                 good_text + "x",
-                                 good_text.substr(0, good_text.size() / 2),
-                                 altered("\"schema\":1", "\"schema\":2"),
-                                 altered("\"schema\":1", "\"schema\":\"1\""),
-                                 altered("\"link\":\"a--b\"", "\"link\":\"c--d\""),
-                                 altered("\"generation\":3", "\"generation\":4"),
-                                 altered("\"generation\":3", "\"generation\":-3"),
-                                 altered("\"generation\":3", "\"generation\":3.0"),
-                                 altered("\"sender\":\"r1\"", "\"sender\":\"\""),
-                                 altered("\"sender\":\"r1\"", "\"sender\":null"),
-                                 altered("\"key_ids\":[", "\"key_ids\":[7,"),
-                                 altered("\"2d8a7c2e-0b5e-4a0c-9f0e-1a2b3c4d5e6f\"", ""),
-                                 altered("2d8a7c2e", "2d8a 7c2e"),
-                                 altered("2d8a7c2e", std::string(200, 'a')),
-                                 altered("2d8a7c2e", "\\u0000"),
-                                 altered("1795000600", "99999999999999"),
-                                 altered("1795000000", "-1"),
-                                 altered("\"schema\":1", "\"schema\":1,\"more\":1"),
-                                 altered("\"sequence\":9,", ""),
-                                 altered("\"sequence\":9", "\"sequence\":18446744073709551616"),
-                                 std::string(20000, ' ') + good_text};
-    for (const std::string& text : texts) {
-        const auto notice = keyid_scp::decode(text, "a--b", 3, "r2:/f");
-        ASSERT_FALSE(notice) << text.substr(0, 300);
-        EXPECT_EQ(notice.error().code, ErrorCode::protocol);
-        EXPECT_TRUE(notice.error().what.starts_with("r2:/f ")) << notice.error().what;
-        EXPECT_FALSE(notice.error().hint.empty());
-    }
-}
-
-TEST(NoticeFile, NamesAreSafeAndNoTwoLinksShareOne) {
-    EXPECT_EQ(keyid_scp::file_name("mx1--mx2", 12), "mx1--mx2.00000000000000000012.json");
-    EXPECT_EQ(keyid_scp::file_name("../x y_z", 1), "_2e_2e_2fx_20y_5fz.00000000000000000001.json");
-    EXPECT_EQ(keyid_scp::file_name("a", ~0ULL), "a.18446744073709551615.json");
-    EXPECT_NE(keyid_scp::file_name("a_b", 1), keyid_scp::file_name("a_5fb", 1));
-}
-
-TEST(NoticeFile, OnlyItsOwnNamesAreRead) {
-    const auto parsed = keyid_scp::parse_file_name("a_5fb.00000000000000000012.json", "a_b");
-    ASSERT_TRUE(parsed);
-    EXPECT_EQ(parsed->generation, 12U);
-    EXPECT_FALSE(parsed->acknowledgement);
-    EXPECT_TRUE(keyid_scp::parse_file_name("a.00000000000000000001.json.ack", "a")->acknowledgement);
-    for (const char* name :
-         {"a.1.json", "a.0000000000000000001x.json", "a.00000000000000000001.json.tmp", ".json", "a.json",
-          "ab.00000000000000000001.json", "a.99999999999999999999.json", "a.-0000000000000000001.json", ""}) {
-        EXPECT_FALSE(keyid_scp::parse_file_name(name, "a")) << name;
-    }
-}
-
-TEST(NoticeFile, WhatMayNotTravelIsNotWritten) {
-    KeyIdNotice notice = *keyid_scp::decode(good_text, "a--b", 3, "f");
-    const KeyIdNotice good = notice;
-    const auto refused = [&] {
-        const bool was_refused = !keyid_scp::encode(notice);
-        notice = good;
-        return was_refused;
+// Nothing that others may have put there is believed, and each reason has its own error.
+TEST_F(KeyidScp, RefusesWhatIsForgedForeignOldOrExpired) {
+    const support::Values values{{"secret", "text:0123456789abcdef0123456789abcdef"}};
+    const support::PluginObject<KeyIdTransport> with_secret(qkd_plugin_v1, StageKind::key_id_transport, values);
+    const std::array responders{end(1)};
+    ASSERT_TRUE(with_secret->announce(context_, end(0), responders, notice_));
+    const auto code = [&](const NoticeFilter& wanted = {}) {
+        const auto received = with_secret->receive(context_, end(1), "a--b", wanted);
+        return received ? "ok" : to_string(received.error().code);
     };
-    notice.key_ids.clear();
-    EXPECT_TRUE(refused());
-    notice.key_ids = {"two words"};
-    EXPECT_TRUE(refused());
-    notice.key_ids.assign(65, "id");
-    EXPECT_TRUE(refused());
-    notice.generation = 0;
-    EXPECT_TRUE(refused());
-    notice.link = std::string(70, '/');  // 210 characters as a file name
-    EXPECT_TRUE(refused());
-    notice.sender = "\xc3\xbc";
-    EXPECT_TRUE(refused());
-    notice.expires = UtcSeconds{-1s};
-    EXPECT_TRUE(refused());
-    EXPECT_FALSE(refused());
+    EXPECT_STREQ(code({{0, 0}, "r1", UtcSeconds{1795000599s}}), "ok");
+    EXPECT_STREQ(code({{0, 0}, "r9", {}}), "rejected");
+    EXPECT_STREQ(code({{0, 0}, "r1", UtcSeconds{1795000600s}}), "not_found");
+    EXPECT_STREQ(code(3), "not_found");
+    std::string& text = network_.device("r2").files[file_].content;
+    const std::string good = text;
+    text.replace(text.find("2d8a7c2e"), 8, "2d8a7c2f");
+    EXPECT_STREQ(code(), "auth");
+    text = *notice::seal(notice_, {});
+    EXPECT_STREQ(code(), "auth");
+    text = good.substr(0, 20);
+    EXPECT_STREQ(code(), "auth");
+    text = std::string(20000, ' ') + good;
+    EXPECT_STREQ(code(), "protocol");
+    text = good;
+    EXPECT_STREQ(code(), "ok");
+    notice_.link = "c--d";
+    text = *notice::seal(notice_, SecretBytes(std::string_view("0123456789abcdef0123456789abcdef")));
+    EXPECT_STREQ(code(), "rejected");
+
+    const support::PluginObject<KeyIdTransport> weak(qkd_plugin_v1, StageKind::key_id_transport,
+                                                     {{"secret", "text:too short"}});
+    EXPECT_EQ(weak->announce(context_, end(0), responders, notice_).error().code, ErrorCode::config);
+}
+
+TEST_F(KeyidScp, WithoutASessionItNeedsAPeer) {
+    const std::array responders{TransportEnd{"r9", {"a"}, nullptr}};
+    const auto sent = transport_->announce(context_, end(0), responders, notice_);
+    ASSERT_FALSE(sent);
+    EXPECT_EQ(sent.error().code, ErrorCode::unsupported);
+    EXPECT_NE(sent.error().hint.find("peers"), std::string::npos);
+    for (const support::Values& values :
+         {support::Values{{"peers", "r9"}}, support::Values{{"peers", "=h"}}, support::Values{{"peers", "r9=h:0"}},
+          support::Values{{"peers", "r9=h"}},
+          support::Values{{"peers", "r9=h\nr9=i"}, {"user", "u"}, {"ssh_key", "x"}, {"known_hosts", "k"}}}) {
+        EXPECT_THROW(support::PluginObject<KeyIdTransport>(qkd_plugin_v1, StageKind::key_id_transport, values),
+                     std::runtime_error);
+    }
+}
+
+TEST(Places, AddressesAreRead) {
+    using Address = std::pair<std::string, std::uint16_t>;
+    EXPECT_EQ(keyid_scp::parse_address("mx1"), Address("mx1", 22));
+    EXPECT_EQ(keyid_scp::parse_address("192.0.2.1:2222"), Address("192.0.2.1", 2222));
+    EXPECT_EQ(keyid_scp::parse_address("2001:db8::1"), Address("2001:db8::1", 22));
+    EXPECT_EQ(keyid_scp::parse_address("[2001:db8::1]:830"), Address("2001:db8::1", 830));
+    for (const char* text : {"", ":22", "a:", "a:x", "a:70000", "[::1", "[::1]22", "a b"}) {
+        EXPECT_FALSE(keyid_scp::parse_address(text)) << text;
+    }
+}
+
+TEST(Places, NamesAreSafeAndNoTwoLinksShareOne) {
+    EXPECT_EQ(keyid_scp::notice_name("mx1--mx2"), "mx1--mx2.notice");
+    EXPECT_EQ(keyid_scp::notice_name("../x y_z"), "_2e_2e_2fx_20y_5fz.notice");
+    EXPECT_NE(keyid_scp::notice_name("a_b"), keyid_scp::notice_name("a_5fb"));
+    EXPECT_EQ(keyid_scp::acknowledgement_name("a.b", "r.2"), "a_2eb.r_2e2.ack");
+    EXPECT_TRUE(keyid_scp::belongs_to("a.notice", "a"));
+    EXPECT_TRUE(keyid_scp::belongs_to("a.r2.ack", "a"));
+    for (const char* name : {"a.r2.x.ack", "b.notice", "ab.notice", "a.notice.tmp", "a.ack", "", "a.", ".notice"}) {
+        EXPECT_FALSE(keyid_scp::belongs_to(name, "a")) << name;
+    }
 }
 
 }  // namespace

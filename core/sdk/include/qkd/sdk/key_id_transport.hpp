@@ -1,9 +1,12 @@
-// The key-id-transport stage: carries the ID of a new key from the initiator to the responders.
+// The key-id-transport stage: carries the ID of a new key from the initiator to the responders, and the answer back.
 #pragma once
 
+#include <compare>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "qkd/sdk/device.hpp"
@@ -11,17 +14,55 @@
 
 namespace qkd {
 
-/// The message that names the next key of a link. Public: it holds no key.
+/// What the initiator says of the key.
+enum class NoticeKind : std::uint8_t {
+    offer,     ///< fetch it, stage it, acknowledge
+    armed,     ///< everybody has acknowledged: confirm
+    withdrawn  ///< it will not be used: take it away again
+};
+
+/// Where a notice stands among those of its link. A later generation is newer; within one, the higher sequence.
+struct NoticeMark {
+    std::uint64_t generation = 0;
+    std::uint64_t sequence = 0;
+
+    NoticeMark() = default;
+    /// Without a sequence: behind everything of that generation.
+    NoticeMark(std::uint64_t of_generation,  // NOLINT(google-explicit-constructor): a generation is a mark
+               std::uint64_t at_sequence = std::numeric_limits<std::uint64_t>::max()) noexcept
+        : generation(of_generation), sequence(at_sequence) {}
+    auto operator<=>(const NoticeMark&) const = default;
+};
+
+/// The message that names the next key of a link. Public: it holds no key. qkd/sdk/net/notice.hpp has its wire form with
+/// the authentication tag.
 struct KeyIdNotice {
     std::string link;
     std::uint64_t generation = 0;  ///< grows with every rotation of the link
     std::vector<std::string> key_ids;
     UtcSeconds start{};          ///< start-time of the first key; the epoch for pre-shared-key
-    std::uint64_t sequence = 0;  ///< grows with every message of a sender
+    std::uint64_t sequence = 0;  ///< grows with every message about one generation
     std::string sender;          ///< device of the initiator
-    UtcSeconds expires{};
+    UtcSeconds expires{};        ///< not to be believed from then on; the epoch = never expires
+    NoticeKind kind = NoticeKind::offer;
 
+    [[nodiscard]] NoticeMark mark() const noexcept { return {generation, sequence}; }
     bool operator==(const KeyIdNotice&) const = default;
+};
+
+/// Which notice a responder waits for.
+struct NoticeFilter {
+    NoticeMark after;    ///< only newer ones
+    std::string sender;  ///< device of the initiator; empty = from anybody (the caller compares it by itself)
+    UtcSeconds now{};    ///< time by the responder's device; the epoch = expiry is not judged
+
+    NoticeFilter() = default;
+    NoticeFilter(NoticeMark newer_than)  // NOLINT(google-explicit-constructor): mostly that is all there is to say
+        : after(newer_than) {}
+    NoticeFilter(std::uint64_t later_than_generation)  // NOLINT(google-explicit-constructor)
+        : after(later_than_generation) {}
+    NoticeFilter(NoticeMark newer_than, std::string from, UtcSeconds device_time)
+        : after(newer_than), sender(std::move(from)), now(device_time) {}
 };
 
 /// One end of a link as a transport sees it. Off-box the engine lends its open session; on-box a far end has none.
@@ -32,21 +73,40 @@ struct TransportEnd {
 };
 
 /// key-id-transport: one object per link and member, configured with the link's key_ids table. Off-box all objects of a
-/// link live in one process; the memory transport meets in a static table keyed by link.
+/// link live in one process; on-box there is one per process, and the processes start in any order.
+///
+/// A transport holds the newest notice of a link, no history: `armed` takes the place of `offer`, and a responder that
+/// comes late sees only what is newest. Nothing of a link may ever reach another link.
+///
+/// Words that a transport may provide: "commits" (announce, receive, acknowledge and retract may commit on devices: the
+/// engine takes the device lease), "in-process" (off-box only), "watches" (receive and acknowledgements wait by
+/// themselves), "authenticated" (refuses to work without a secret).
 class KeyIdTransport : public Stage {
   public:
     /// Called for the initiator; nobody else uses the sessions of `responders` meanwhile. Idempotent for equal notices.
-    /// A notice that the transport cannot carry (too long, say) is refused before anything is sent.
+    /// A notice that the transport cannot carry (too long, say) is rejected/never before anything is sent. Success says
+    /// that the notice is on its way, not that anybody has it.
     virtual Result<void> announce(Context& context, const TransportEnd& self, std::span<const TransportEnd> responders,
                                   const KeyIdNotice& notice) = 0;
     /// Called for each responder, at the same time for different members; uses the session of `self` only.
-    /// The newest notice of `link` with a generation above `after`. not_found/safe when there is none yet: the engine
-    /// asks again until its deadline. May wait for one if the transport can watch.
+    /// The newest notice of `link` that `wanted` lets through. not_found/safe when there is none yet, or when what is
+    /// there is too old or has expired (`what` says which): the engine asks again until its deadline. Else auth (the tag
+    /// is wrong or missing), rejected (from somebody else than wanted.sender), protocol (no notice at all). May wait for
+    /// one if the transport can watch. A transport that anybody may write to without leaving a trace, such as a
+    /// network, drops what is wrong and waits on.
     virtual Result<KeyIdNotice> receive(Context& context, const TransportEnd& self, const std::string& link,
-                                        std::uint64_t after) = 0;
-    /// The responder has the keys of this notice.
+                                        const NoticeFilter& wanted) = 0;
+    /// The responder has done what this notice asks for. Idempotent.
     virtual Result<void> acknowledge(Context& context, const TransportEnd& self, const KeyIdNotice& notice) = 0;
-    /// Undo of announce and receive at this end: takes the notice away, restores what it replaced. Idempotent.
+    /// Called for the initiator: those of `responders` that acknowledged this very notice (link and mark), by device,
+    /// each once. Silence is no error. Sends again what was lost, and may wait until all answered. Uses the sessions of
+    /// `responders` as announce does. Errors as for receive; they concern the answers. unsupported/never when this
+    /// transport, as it is configured, carries no answers.
+    virtual Result<std::vector<std::string>> acknowledgements(Context& context, const TransportEnd& self,
+                                                              std::span<const TransportEnd> responders,
+                                                              const KeyIdNotice& notice) = 0;
+    /// Undo of announce, receive and acknowledge at this end: takes the notice away, restores what it replaced.
+    /// Idempotent.
     virtual Result<void> retract(Context& context, const TransportEnd& self, const std::string& link) = 0;
 };
 
