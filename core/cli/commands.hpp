@@ -20,6 +20,7 @@ Command run_command();
 Command check_command();
 Command plan_command();
 Command status_command();
+Command withdraw_command();
 Command plugins_command();
 
 /// plan, also under the name `run --dry-run`.

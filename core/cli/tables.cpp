@@ -178,6 +178,24 @@ std::string run_summary(const engine::RunReport& report, bool colour) {
     return text + result_line(report, colour);
 }
 
+std::string withdraw_summary(const engine::RunReport& report, bool colour) {
+    TextTable links({{"LINK"}, {"RESULT"}, {"KEY_ID"}, {"CKN"}, {"START-TIME"}});
+    TextTable members = member_table();
+    std::string errors;
+    for (const auto& link : report.links) {
+        const Cell result = link.error                                     ? Cell{"failed", Style::bad}
+                            : link.result == engine::LinkResult::unchanged ? Cell{"nothing pending", Style::plain}
+                                                                           : Cell{"withdrawn", Style::good};
+        links.add_row({link.name, result, link.key_id, short_ckn(link.ckn), start_text(link.start_time)});
+        add_members(members, link.name, link.members);
+        if (link.error) errors += error_text(link.name, *link.error, colour);
+    }
+    std::string text = links.render(colour);
+    if (!members.empty()) text += "\n" + members.render(colour);
+    if (!errors.empty()) text += "\nerrors:\n" + errors;
+    return text;
+}
+
 std::string status_summary(const std::vector<engine::LinkStatus>& links, bool colour) {
     TextTable table({{"LINK"}, {"HEALTH"}, {"KEY_ID"}, {"CKN"}, {"AGE", Align::right}, {"NEXT-START"}});
     TextTable members = member_table();

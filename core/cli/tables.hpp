@@ -11,6 +11,9 @@ namespace qkd::cli {
 /// The summary of a run: links, interfaces, errors with their hints, and one last line.
 std::string run_summary(const engine::RunReport& report, bool colour);
 
+/// What `withdraw` took away.
+std::string withdraw_summary(const engine::RunReport& report, bool colour);
+
 std::string status_summary(const std::vector<engine::LinkStatus>& links, bool colour);
 /// {"schema":1,"pipeline":..,"health":..,"links":[{"name","health","key_id","ckn","age_s","next_start",
 ///  "members":[{"device","role","mka","interfaces":[{"name","mka","ckn"}],"error"}]}]}

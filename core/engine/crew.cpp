@@ -230,6 +230,17 @@ void Crew::close() {
     });
 }
 
+std::vector<std::vector<ConfiguredKey>> Crew::copy_keys() const {
+    std::vector<std::vector<ConfiguredKey>> all;
+    for (const auto& m : members_) {
+        auto& keys = all.emplace_back();
+        for (const auto& key : m.state.keys) {
+            keys.push_back({key.place, key.slot, key.ckn, key.cak.clone(), key.start});
+        }
+    }
+    return all;
+}
+
 std::vector<MemberReading> Crew::readings() const {
     std::vector<MemberReading> list;
     for (const auto& m : members_) list.push_back({m.member->device, &m.state, m.clock.now});

@@ -105,6 +105,8 @@ class Crew {
 
     /// The readings for reconcile(); valid until the next read_states().
     [[nodiscard]] std::vector<MemberReading> readings() const;
+    /// The keys of every member as they were read last.
+    [[nodiscard]] std::vector<std::vector<ConfiguredKey>> copy_keys() const;
     /// Copies the members' MKA into the report.
     void report_mka();
 

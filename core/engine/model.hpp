@@ -33,6 +33,11 @@ struct StagePolicy {
 
 enum class Mode : std::uint8_t { offbox, onbox };
 enum class Verify : std::uint8_t { wait, next_run };
+/// What happens to a link when no KME gives it a new key.
+enum class KmeLoss : std::uint8_t {
+    keep,        ///< it stays on its key, however old
+    fail_closed  ///< once the key is older than max_key_age, every member gets keys that nobody else has
+};
 
 /// The commit stage's own settings.
 struct CommitPolicy {
@@ -93,6 +98,8 @@ struct Pipeline {
     std::vector<StagePolicy> stages;  ///< in file order
     CommitPolicy commit;
     milliseconds dec_retry_window{10000};
+    KmeLoss on_kme_loss = KmeLoss::keep;
+    std::optional<milliseconds> max_key_age;
     std::map<std::string, Device> devices;
     std::map<std::string, Kme> kmes;
     std::vector<Link> links;

@@ -27,6 +27,10 @@ constexpr std::array retry_fields = {
 constexpr std::array key_source_fields = {
     Field{core_scope, FieldType::duration, "dec_retry_window", false, "10s", "0s..10m",
           "How long a responder's KME may need until it knows the key."},
+    Field{core_scope, FieldType::one_of, "on_kme_loss", false, "keep", "keep|fail-closed",
+          "keep: a link without a KME stays on its key; fail-closed: not longer than max_key_age."},
+    Field{core_scope, FieldType::duration, "max_key_age", false, nullptr, "1m..365d",
+          "Age of a key after which a run that gets no new one raises an error, or closes the link."},
 };
 constexpr std::array commit_fields = {
     Field{core_scope, FieldType::one_of, "rollover", false, "key-chain", "key-chain|pre-shared-key",
@@ -68,6 +72,17 @@ Retries read_retry(Draft& draft, const TomlValue* retry, const std::string& labe
     for (const auto& field : retry_fields) spec.fields.push_back(&field);
     const auto values = check_table(spec, entries_of(*retry, spec.label), draft.files, draft.findings);
     return {static_cast<unsigned>(std::max<std::int64_t>(1, values.number("attempts"))), values.duration("backoff")};
+}
+
+void read_key_source(Draft& draft, const CheckedTable& values) {
+    Pipeline& pipeline = draft.pipeline;
+    pipeline.dec_retry_window = values.duration("dec_retry_window");
+    pipeline.on_kme_loss = values.text("on_kme_loss") == "fail-closed" ? KmeLoss::fail_closed : KmeLoss::keep;
+    if (const CheckedValue* age = values.find("max_key_age"); age != nullptr)
+        pipeline.max_key_age = milliseconds{age->number};
+    if (!values.sound || pipeline.on_kme_loss == KmeLoss::keep || pipeline.max_key_age) return;
+    draft.findings.error(values.place_of("on_kme_loss"), "on_kme_loss = \"fail-closed\" needs max_key_age",
+                         "say how old a key may become before its link is closed, such as max_key_age = \"24h\"");
 }
 
 void read_commit(Draft& draft, const CheckedTable& values) {
@@ -201,7 +216,7 @@ bool read_stage(Draft& draft, const TomlValue& table) {
         const auto values = check_table(spec, entries_of(table, spec.label), draft.files, draft.findings);
         policy.timeout = values.find("timeout") != nullptr ? values.duration("timeout") : policy.timeout;
         if (*kind == StageKind::key_source && values.find("dec_retry_window") != nullptr) {
-            draft.pipeline.dec_retry_window = values.duration("dec_retry_window");
+            read_key_source(draft, values);
         }
         if (*kind == StageKind::commit) read_commit(draft, values);
     }

@@ -11,6 +11,7 @@ Rotation::Rotation(RunShared& shared, const Link& link)
       pipeline_(shared.pipeline),
       link_(link),
       crew_(shared.pipeline, link, shared.observer, shared.interruption, report_),
+      journal_(shared.pipeline.state, link.name, shared.seal_key),
       progress_(link.members.size()) {
     report_.name = link.name;
     report_.rollover = pipeline_.commit.rollover;
@@ -18,21 +19,65 @@ Rotation::Rotation(RunShared& shared, const Link& link)
 }
 
 LinkReport Rotation::run() {
-    // An exception of our own must not skip the undo.
-    if (auto outcome = guard("engine", [&] { return advance(); }); !outcome) {
-        fail(std::move(outcome).error());
+    walk();
+    if (failure_) {
+        conclude_failure();
+        if (lost_kme_) mind_kme_loss();
     } else {
         clear_recovered();
     }
+    close_journal();
     leases_.release();
     if (pipeline_.has(StageKind::commit)) crew_.report_mka();
     crew_.close();
     return std::move(report_);
 }
 
+void Rotation::walk() {
+    for (Step step = Step::connect; step != Step::end;) {
+        enter(step);
+        // An exception of our own must not skip the undo.
+        auto ended = guard("engine", [&] { return perform(step); });
+        if (!ended) {
+            crew_.caller().log(LogLevel::error, ended.error().what, to_string(step));
+            if (!failure_) failure_ = std::move(ended).error();
+        }
+        if (journalling_) note_if_possible([](JournalEntry& entry) { entry.ended = true; });
+        step = next_step(step, ended ? *ended : Outcome::failed);
+    }
+}
+
+Rotation::Ended Rotation::perform(Step step) {
+    const auto done = [](Result<void> result) -> Ended {
+        if (!result) return std::move(result).error();
+        return Outcome::done;
+    };
+    switch (step) {
+        case Step::connect: return connect();
+        case Step::reconcile: return reconcile_step();
+        case Step::prepare: return prepare();
+        case Step::reserve: return reserve();
+        case Step::stage: return done(stage());
+        case Step::commit: return done(commit());
+        case Step::confirm: return done(confirm());
+        case Step::verify: return verify();
+        case Step::persist: return done(persist());
+        case Step::undo: return done(undo());
+        case Step::retract: return done(retract());
+        case Step::end: break;
+    }
+    return Outcome::done;
+}
+
 void Rotation::enter(Step step) {
     step_ = step;
     crew_.caller().log(LogLevel::info, std::string("step ") + to_string(step), to_string(step));
+    if (!journalling_) return;
+    note_if_possible([&](JournalEntry& entry) {
+        entry.step = step;
+        entry.ended = false;
+        note_sessions(entry);
+    });
 }
 
 void Rotation::clear_recovered() {
@@ -96,70 +141,32 @@ std::string seconds_text(milliseconds time) {
     return std::to_string(tenths / 10) + "." + std::to_string(std::abs(tenths % 10)) + " s";
 }
 
-Result<void> Rotation::advance() {
-    enter(Step::connect);
+Rotation::Ended Rotation::connect() {
     if (auto r = crew_.assemble(shared_.host, {StageKind::connect, StageKind::certs, StageKind::initial_config,
                                                StageKind::key_source, StageKind::key_id_transport, StageKind::commit});
         !r) {
-        return r;
+        return std::move(r).error();
     }
-    if (auto r = memory_.open(shared_.host, pipeline_); !r) return r;
-    if (auto r = load_record(); !r) return r;
-    if (auto r = crew_.connect(); !r) return r;
+    if (auto r = memory_.open(shared_.host, pipeline_); !r) return std::move(r).error();
+    if (auto r = load_record(); !r) return std::move(r).error();
+    if (auto r = load_journal(); !r) return std::move(r).error();
+    if (auto r = crew_.connect(); !r) return std::move(r).error();
     if (!pipeline_.has(StageKind::commit)) {
-        if (auto r = ensure_certificates(); !r) return r;
+        if (auto r = ensure_certificates(); !r) return std::move(r).error();
         report_.result = LinkResult::unchanged;
-        return {};
+        return Outcome::no_keys;
     }
-    if (auto r = gate_clocks(); !r) return r;
-
-    enter(Step::reconcile);
-    if (auto r = reconcile_members(); !r) return r;
-    if (can_resume()) return resume();
-
-    enter(Step::prepare);
-    if (auto r = ensure_certificates(); !r) return r;
-    if (auto r = crew_.difference(); !r) return r;
-    if (auto r = check_prepared(); !r) return r;
-
-    enter(Step::reserve);
-    if (auto r = reserve(); !r) return r;
-
-    enter(Step::stage);
-    if (auto r = stage(); !r) return r;
-
-    enter(Step::commit);
-    if (auto r = commit(); !r) return r;
-
-    enter(Step::confirm);
-    if (auto r = confirm(); !r) return r;
-    leases_.release();
-
-    enter(Step::verify);
-    if (auto r = verify(); !r) return r;
-    enter(Step::persist);
-    return persist();
+    if (auto r = gate_clocks(); !r) return std::move(r).error();
+    return Outcome::done;
 }
 
-const char* to_string(Step step) noexcept {
-    switch (step) {
-        case Step::connect: return "connect";
-        case Step::reconcile: return "reconcile";
-        case Step::prepare: return "prepare";
-        case Step::reserve: return "reserve";
-        case Step::stage: return "stage";
-        case Step::commit: return "commit";
-        case Step::confirm: return "confirm";
-        case Step::verify: return "verify";
-        case Step::persist: return "persist";
-        case Step::done: return "done";
-    }
-    return "?";
-}
+namespace {
 
-LinkReport rotate(RunShared& shared, const Link& link) {
-    const Caller none(shared.observer, shared.interruption, {}, nullptr);
-    auto report = guard("engine", [&]() -> Result<LinkReport> { return Rotation(shared, link).run(); });
+LinkReport work(RunShared& shared, const Link& link, LinkReport (Rotation::*what)()) {
+    auto report = guard("engine", [&]() -> Result<LinkReport> {
+        Rotation rotation(shared, link);
+        return (rotation.*what)();
+    });
     if (report) return std::move(*report);
     LinkReport failed;
     failed.name = link.name;
@@ -168,6 +175,16 @@ LinkReport rotate(RunShared& shared, const Link& link) {
         Error{ErrorCode::internal, Retry::never, "link " + link.name + ": the rotation broke off with an exception",
               "this is a defect of qkd-macsec; run again with --trace and report it"};
     return failed;
+}
+
+}  // namespace
+
+LinkReport rotate(RunShared& shared, const Link& link) {
+    return work(shared, link, &Rotation::run);
+}
+
+LinkReport withdraw(RunShared& shared, const Link& link) {
+    return work(shared, link, &Rotation::withdraw);
 }
 
 }  // namespace qkd::engine

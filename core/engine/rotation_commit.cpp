@@ -21,11 +21,31 @@ Result<void> Rotation::stage() {
     if (auto r = make_changes(); !r) return r;
     fill_key();
     if (auto r = remember_intent(); !r) return r;
-    return crew_.each([&](MemberRun& m) -> Result<void> {
+    const auto read_before = crew_.copy_keys();
+    auto staged = crew_.each([&](MemberRun& m) -> Result<void> {
         progress_of(m).staged = true;  // also when the call fails: the undo is harmless where nothing is staged
         return m.caller(busy_patient("stage"), m.commit.name, [&](Context& context) {
             return m.commit->stage(context, *m.session, m.target, changes_[index_of(m)]);
         });
+    });
+    if (!staged) return staged;
+    return check_unmoved(read_before);
+}
+
+Result<void> Rotation::check_unmoved(const std::vector<std::vector<ConfiguredKey>>& before) {
+    return crew_.each([&](MemberRun& m) -> Result<void> {
+        auto read = read_member(m);
+        if (!read) return read;
+        const auto& then = before[index_of(m)];
+        const auto& now = m.state.keys;
+        const bool same = std::equal(then.begin(), then.end(), now.begin(), now.end(),
+                                     [](const ConfiguredKey& a, const ConfiguredKey& b) {
+                                         return a.place == b.place && a.start == b.start && same_key(a, b);
+                                     });
+        if (same) return {};
+        return Error{ErrorCode::conflict, Retry::safe,
+                     "device " + m.member->device + ": its keys changed between reading and locking it",
+                     "somebody else works on the same link; see `show system commit` there, then run again"};
     });
 }
 
@@ -82,6 +102,21 @@ Result<void> Rotation::remember_intent() {
     record_.generation = notice_.generation;
     record_.pending_key_id = key_id_;
     record_.pending_ckn = next_ckn_;
+    auto noted = note([&](JournalEntry& entry) {
+        entry.generation = notice_.generation;
+        entry.comment = comment_;
+        entry.start = start_;
+        entry.own_ckns.clear();
+        for (const auto& change : changes_) {
+            for (const auto& key : change.add_to_chain) {
+                if (std::find(entry.own_ckns.begin(), entry.own_ckns.end(), key.ckn) == entry.own_ckns.end()) {
+                    entry.own_ckns.push_back(key.ckn);
+                }
+            }
+        }
+        note_sessions(entry);
+    });
+    if (!noted) return noted;
     return save_record(Cancel::allowed);
 }
 
@@ -117,16 +152,28 @@ Result<void> Rotation::commit() {
         return done;
     });
     if (!committed) return committed;
+    measure_commit();
     const auto [first, last] = std::minmax_element(acknowledged.begin(), acknowledged.end());
     report_.out_of_sync_ms = std::chrono::duration<double, std::milli>(*last - *first).count();
     if (auto r = interrupted("after the commit"); !r) return r;
     return read_back("read-back");
 }
 
+void Rotation::measure_commit() {
+    if (auto r = crew_.read_clocks(Cancel::never); !r) return;  // what comes next says what is wrong
+    milliseconds longest{0};
+    for (auto& m : crew_.members()) {
+        longest = std::max(longest, std::chrono::duration_cast<milliseconds>(m.clock.now + m.clock.resolution -
+                                                                             commit_clocks_[index_of(m)]));
+    }
+    record_.commit_time = std::max(longest, record_.commit_time * 3 / 4);
+}
+
 Result<void> Rotation::find_out_commit(MemberRun& m) {
     m.caller.log(LogLevel::warning, "the answer to the commit was lost; reading back what happened",
                  "commit-confirmed");
     if (auto r = crew_.reconnect(m, Cancel::never); !r) return r;
+    note_if_possible([&](JournalEntry& entry) { note_sessions(entry); });
     auto state = read_member(m);
     if (!state) return std::move(state).error();
     if (m.state.pending && m.state.pending->comment == comment_) return {};
@@ -165,11 +212,7 @@ Result<void> Rotation::confirm() {
         spec.retry.attempts = 1;
         auto done = m.caller(spec, m.commit.name,
                              [&](Context& context) { return m.commit->confirm(context, *m.session, comment_); });
-        if (!done && done.error().code == ErrorCode::unknown_outcome) {
-            m.caller.log(LogLevel::warning, "the answer to the confirm was lost; reading back what happened",
-                         "confirm");
-            return crew_.reconnect(m, Cancel::never);  // the read-back below tells
-        }
+        if (!done && done.error().code == ErrorCode::unknown_outcome) return find_out_confirm(m);
         return done;
     });
     if (!confirmed) return confirmed;
@@ -194,6 +237,26 @@ Result<void> Rotation::confirm() {
         return {};
     });
     return {};
+}
+
+Result<void> Rotation::find_out_confirm(MemberRun& m) {
+    m.caller.log(LogLevel::warning, "the answer to the confirm was lost; reading back what happened", "confirm");
+    if (auto r = crew_.reconnect(m, Cancel::never); !r) return r;
+    note_if_possible([&](JournalEntry& entry) { note_sessions(entry); });
+    if (auto r = read_member(m); !r) return r;
+    if (!m.state.pending || m.state.pending->comment != comment_)
+        return {};  // the read-back of all members tells the rest
+    auto now = read_clock(m);
+    if (!now) return std::move(now).error();
+    if (*now > commit_clocks_[index_of(m)] + pipeline_.commit.confirm - confirm_margin) {
+        return Error{ErrorCode::timeout, Retry::safe,
+                     "device " + m.member->device + " did not get the confirm, and its timer is about to end",
+                     "run again"};
+    }
+    CallSpec again = crew_.spec(StageKind::commit, "confirm", Cancel::never);
+    again.retry.attempts = 1;
+    return m.caller(again, m.commit.name,
+                    [&](Context& context) { return m.commit->confirm(context, *m.session, comment_); });
 }
 
 Result<void> Rotation::check_confirm_in_time() {

@@ -28,6 +28,7 @@ Result<void> Rotation::gate_clocks() {
 }
 
 Result<void> Rotation::reconcile_members() {
+    if (auto r = break_dead_locks(); !r) return r;
     if (auto r = crew_.read_states(); !r) return r;
     if (auto r = undo_own_pending_commit(); !r) return r;
     look_at_members();
@@ -55,30 +56,16 @@ void Rotation::compare_with_memory() {
     // What is remembered is a cache: the key in force may be another one.
     report_.previous_key_id.reset();
     if (!record_.key_id.empty() && in_force == record_.ckn) report_.previous_key_id = record_.key_id;
+    if (view.active != nullptr) {
+        in_force_since_ = view.active->start;
+    } else if (!in_force.empty() && in_force == record_.ckn) {
+        in_force_since_ = record_.saved;
+    }
 }
 
 void Rotation::look_at_members() {
     readings_ = crew_.readings();
     reconciliation_ = reconcile(readings_, record_.own_ckns);
-}
-
-Result<void> Rotation::undo_own_pending_commit() {
-    if (dead_comment_.empty()) return {};
-    const auto ours = [&](const MemberRun& m) {
-        return m.state.pending && m.state.pending->comment == dead_comment_;
-    };
-    if (std::none_of(crew_.members().begin(), crew_.members().end(), ours)) return {};
-    if (auto r = take_leases(); !r) return r;
-    auto reverted = crew_.each([&](MemberRun& m) -> Result<void> {
-        if (!ours(m)) return {};
-        m.caller.log(LogLevel::warning, "reverting the unconfirmed commit of an interrupted run", "reconcile");
-        return m.caller(busy_patient("revert"), m.commit.name, [&](Context& context) {
-            return m.commit->revert(context, *m.session, dead_comment_);
-        });
-    });
-    leases_.release();
-    if (!reverted) return reverted;
-    return crew_.read_states();
 }
 
 Result<void> Rotation::withdraw_leftovers() {
@@ -121,28 +108,51 @@ void Rotation::choose_required_interfaces() {
 }
 
 bool Rotation::can_resume() {
+    if (dead_key_in_force()) return true;
     const ConfiguredKey* key = reconciliation_.adopted;
     if (key == nullptr || pipeline_.commit.rollover != Rollover::key_chain) return false;
     return *key->start <= latest_clock() + lead() + std::chrono::hours{1};
 }
 
-Result<void> Rotation::resume() {
-    next_ckn_ = reconciliation_.adopted->ckn;
-    start_ = reconciliation_.adopted->start;
-    key_id_ = next_ckn_ == record_.pending_ckn ? record_.pending_key_id
-                                               : (next_ckn_ == record_.ckn ? record_.key_id : std::string{});
+void Rotation::adopt() {
+    adopted_ = true;
+    if (const ConfiguredKey* key = reconciliation_.adopted; key != nullptr) {
+        next_ckn_ = key->ckn;
+        start_ = key->start;
+    } else {
+        next_ckn_ = dead_->ckn;
+        if (const ConfiguredKey* active = reconciliation_.views.front().active; active != nullptr)
+            start_ = active->start;
+    }
+    if (dead_ && next_ckn_ == dead_->ckn) {
+        key_id_ = dead_->key_id;
+    } else if (next_ckn_ == record_.pending_ckn) {
+        key_id_ = record_.pending_key_id;
+    } else if (next_ckn_ == record_.ckn) {
+        key_id_ = record_.key_id;
+    }
     if (next_ckn_ == record_.ckn) {
         report_.previous_key_id.reset();
         if (!record_.previous_key_id.empty()) report_.previous_key_id = record_.previous_key_id;
     }
-    crew_.caller().log(LogLevel::notice, "all members have the same scheduled key; going on with it", "reconcile");
+    for (const auto& m : crew_.members()) commit_clocks_.push_back(m.clock.now);
+    crew_.caller().log(LogLevel::notice, "all members have the same new key already; going on with it", "reconcile");
     fill_key();
-    resumed_ = true;
-    for (auto& progress : progress_) progress.committed = progress.confirmed = true;
-    enter(Step::verify);
-    if (auto r = verify(); !r) return r;
-    enter(Step::persist);
-    return persist();
+}
+
+Rotation::Ended Rotation::reconcile_step() {
+    if (auto r = reconcile_members(); !r) return std::move(r).error();
+    if (!can_resume()) return Outcome::done;
+    adopt();
+    return Outcome::adopted;
+}
+
+Rotation::Ended Rotation::prepare() {
+    if (auto r = check_times(); !r) return std::move(r).error();
+    if (auto r = ensure_certificates(); !r) return std::move(r).error();
+    if (auto r = crew_.difference(); !r) return std::move(r).error();
+    if (auto r = check_prepared(); !r) return std::move(r).error();
+    return Outcome::done;
 }
 
 Result<void> Rotation::ensure_certificates() {

@@ -9,13 +9,16 @@ namespace {
 
 using namespace std::chrono_literals;
 constexpr auto notice_life_time = 10min;
+/// On top of what the steps between staging and start-time take.
+constexpr milliseconds lead_margin{30000};
+constexpr milliseconds ask_again_pause{500};
 
 }  // namespace
 
-Result<void> Rotation::reserve() {
+Rotation::Ended Rotation::reserve() {
     // Devices before SAE pairs, everywhere: nobody waits the other way round.
     if (transport_commits()) {
-        if (auto r = take_leases(); !r) return r;
+        if (auto r = take_leases(); !r) return std::move(r).error();
     }
     std::vector<std::string> pairs;
     const auto& initiator = *crew_.initiator().member;
@@ -25,18 +28,83 @@ Result<void> Rotation::reserve() {
     auto pair_lease = shared_.sae_pairs.take(pairs, link_.name, pair_patience(), shared_.interruption.token());
     if (!pair_lease) return std::move(pair_lease).error();
 
-    if (auto r = crew_.connect(); !r) return r;
-    if (auto r = choose_start_time(); !r) return r;
-    if (auto r = mint(); !r) return r;
-    if (auto r = hand_over_key_id(); !r) return r;
-    if (auto r = fetch(); !r) return r;
-    if (auto r = compare_keys(); !r) return r;
-    return acknowledge();
+    if (auto r = crew_.connect(); !r) return std::move(r).error();
+    if (auto r = choose_start_time(); !r) return std::move(r).error();
+    if (auto r = take_key(); !r) return std::move(r).error();
+    if (auto r = hand_over_key_id(); !r) return std::move(r).error();
+    if (auto r = fetch(); !r) {
+        if (!key_gone_ || minted_twice_) return std::move(r).error();
+        // Both ends of a lost answer: the key is used up, and nobody can use it. Another one, once.
+        minted_twice_ = true;
+        key_gone_ = false;
+        audit("lost", r.error().what);
+        crew_.caller().log(LogLevel::warning, "key " + key_id_ + " is gone with a lost answer; taking a new one",
+                           "fetch");
+        if (auto retracted = retract_notices(); !retracted) return std::move(retracted).error();
+        key_id_.clear();
+        next_ckn_.clear();
+        dead_.reset();
+        return Outcome::key_gone;
+    }
+    if (auto r = compare_keys(); !r) return std::move(r).error();
+    if (auto r = acknowledge(); !r) return std::move(r).error();
+    return Outcome::done;
+}
+
+Result<void> Rotation::take_key() {
+    take_over_dead_key();
+    auto begun = note([&](JournalEntry& entry) {
+        entry = JournalEntry{};
+        entry.run_id = shared_.run_id;
+        entry.step = Step::reserve;
+        entry.rollover = pipeline_.commit.rollover;
+        entry.key_id = key_id_;
+        entry.ckn = next_ckn_;
+        for (const auto& m : crew_.members()) {
+            JournalMember& into = entry.members.emplace_back();
+            into.device = m.member->device;
+            into.key = m.key.clone();
+            if (const JournalMember* left = dead_ ? dead_->member(into.device) : nullptr; left != nullptr) {
+                into.asked = left->asked;
+                into.maybe_consumed = left->maybe_consumed;
+            }
+        }
+        entry.members.front().asked = true;
+    });
+    if (!begun) return begun;
+    if (!key_id_.empty()) return {};
+    return mint();
+}
+
+milliseconds Rotation::commit_time() const {
+    return record_.commit_time > 0ms ? record_.commit_time : pipeline_.commit.assumed_commit;
 }
 
 milliseconds Rotation::lead() const {
     const auto& policy = pipeline_.commit;
-    return policy.lead.value_or(policy.confirm + 2 * policy.assumed_commit + policy.max_clock_skew + 30s);
+    return policy.lead.value_or(policy.confirm + 2 * commit_time() + policy.max_clock_skew + lead_margin);
+}
+
+Result<void> Rotation::check_times() {
+    const auto& policy = pipeline_.commit;
+    if (record_.commit_time == 0ms) return {};  // `check` looked at what is assumed
+    const milliseconds confirm = policy.confirm;
+    const bool confirm_fits = confirm >= commit_time() + confirm_margin;
+    const milliseconds least = confirm + commit_time() + policy.max_clock_skew;
+    const bool lead_fits = policy.rollover != Rollover::key_chain || !policy.lead || *policy.lead >= least;
+    if (confirm_fits && lead_fits) return {};
+    const milliseconds measured = commit_time();
+    // One slow commit must not stop a link for ever: the figure fades with every refusal.
+    record_.commit_time = record_.commit_time * 3 / 4;
+    if (auto r = save_record(Cancel::never); !r) return r;
+    return Error{ErrorCode::config, Retry::safe,
+                 "link " + link_.name + ": a commit was measured to take " + seconds_text(measured) +
+                     " on these devices, for which " +
+                     (confirm_fits ? "the lead of " + seconds_text(*policy.lead) + " is too short (" +
+                                         seconds_text(least) + " at least)"
+                                   : "a confirm of " + seconds_text(confirm) + " is too short"),
+                 confirm_fits ? "give the commit stage a longer lead, or leave lead out"
+                              : "give the commit stage a longer confirm"};
 }
 
 Result<void> Rotation::choose_start_time() {
@@ -63,7 +131,11 @@ Result<void> Rotation::mint() {
     }
     auto keys = m.caller(crew_.spec(StageKind::key_source, "mint"), m.source.name,
                          [&](Context& context) { return m.source->mint(context, request); });
-    if (!keys) return std::move(keys).error();
+    if (!keys) {
+        lost_kme_ = keys.error().code != ErrorCode::cancelled;
+        if (keys.error().maybe_consumed) audit("lost", "kme " + m.member->kme + ": " + keys.error().what);
+        return std::move(keys).error();
+    }
     if (keys->size() != 1 || keys->front().bytes.size() * 8 != request.bits || keys->front().id.empty()) {
         return bad_keys(m, "mint");
     }
@@ -72,6 +144,13 @@ Result<void> Rotation::mint() {
     auto ckn = derive_ckn(link_.name, key_id_, link_.ckn_prefix);
     if (!ckn) return std::move(ckn).error();
     next_ckn_ = std::move(*ckn);
+    auto kept = note([&](JournalEntry& entry) {
+        entry.key_id = key_id_;
+        entry.ckn = next_ckn_;
+        entry.members.front().key = m.key.clone();
+    });
+    if (!kept) return kept;
+    audit("minted", "kme " + m.member->kme);
     const std::array<Attr, 1> attributes{Attr{"key_id", std::string_view(key_id_)}};
     m.caller.event("key.minted", attributes, "mint");
     return {};
@@ -147,30 +226,66 @@ std::uint64_t Rotation::next_generation() const {
 }
 
 Result<void> Rotation::fetch() {
-    const std::string initiator_sae = crew_.initiator().member->sae;
     return crew_.each([&](MemberRun& m) -> Result<void> {
-        if (m.member->role != Role::responder) return {};
-        FetchRequest request;
-        request.peer_sae = initiator_sae;
-        request.ids = {key_id_};
-        request.bits = static_cast<unsigned>(cak_octets(link_.cipher) * 8);
+        if (m.member->role != Role::responder || !m.key.empty()) return {};
+        auto fetched = fetch_at(m);
+        if (!fetched && fetched.error().code != ErrorCode::cancelled) lost_kme_ = true;
+        return fetched;
+    });
+}
+
+Result<void> Rotation::fetch_at(MemberRun& m) {
+    FetchRequest request;
+    request.peer_sae = crew_.initiator().member->sae;
+    request.ids = {key_id_};
+    request.bits = static_cast<unsigned>(cak_octets(link_.cipher) * 8);
+    bool asked_before = false;
+    auto begun = note([&](JournalEntry& entry) {
+        JournalMember* into = entry.member(m.member->device);
+        asked_before = into->asked;
+        into->asked = true;
+        into->maybe_consumed = into->maybe_consumed || asked_before;
+    });
+    if (!begun) return begun;
+    Result<std::vector<Key>> keys = std::vector<Key>{};
+    if (asked_before) {
+        m.caller.log(LogLevel::warning, "the dead run asked for key " + key_id_ + " and did not note an answer",
+                     "fetch");
+        keys = ask_again(m, request);
+    } else {
         CallSpec spec = crew_.spec(StageKind::key_source, "fetch");
         // A KME may not have heard of the key yet. A lost answer is another matter: that key may be gone.
         spec.retry.attempts = 1;
         spec.wait_out = ErrorCode::not_found;
         spec.patience = pipeline_.dec_retry_window;
-        auto keys = m.caller(spec, m.source.name, [&](Context& context) { return m.source->fetch(context, request); });
-        if (!keys) {
-            Error error = std::move(keys).error();
-            if (error.maybe_consumed) {
-                m.caller.log(LogLevel::warning, "key " + key_id_ + " may have been used up by a lost answer", "fetch");
+        keys = m.caller(spec, m.source.name, [&](Context& context) { return m.source->fetch(context, request); });
+        if (!keys && keys.error().maybe_consumed) {
+            auto noted = note([&](JournalEntry& entry) { entry.member(m.member->device)->maybe_consumed = true; });
+            if (!noted) return noted;
+            m.caller.log(LogLevel::warning, "the answer with key " + key_id_ + " was lost: " + keys.error().what,
+                         "fetch");
+            const auto wait = std::min(ask_again_pause, pipeline_.dec_retry_window);
+            if (wait > milliseconds{0} && !shared_.pause(wait, shared_.interruption.token())) {
+                return Error{ErrorCode::cancelled, Retry::safe, "interrupted before asking again for the key",
+                             "run again when ready"};
             }
-            return error;
+            keys = ask_again(m, request);
         }
-        if (keys->size() != 1 || keys->front().bytes.size() * 8 != request.bits) return bad_keys(m, "fetch");
-        m.key = std::move(keys->front().bytes);
-        return {};
-    });
+    }
+    if (!keys) return std::move(keys).error();
+    if (keys->size() != 1 || keys->front().bytes.size() * 8 != request.bits) return bad_keys(m, "fetch");
+    m.key = std::move(keys->front().bytes);
+    return note([&](JournalEntry& entry) { entry.member(m.member->device)->key = m.key.clone(); });
+}
+
+Result<std::vector<Key>> Rotation::ask_again(MemberRun& m, const FetchRequest& request) {
+    audit("maybe_consumed", "the answer to " + m.member->device + " was lost; asking once more", m.member->device);
+    CallSpec spec = crew_.spec(StageKind::key_source, "fetch");
+    spec.retry.attempts = 1;
+    auto keys = m.caller(spec, m.source.name, [&](Context& context) { return m.source->fetch(context, request); });
+    if (!keys && (keys.error().code == ErrorCode::not_found || keys.error().code == ErrorCode::rejected))
+        key_gone_ = true;
+    return keys;
 }
 
 Result<void> Rotation::compare_keys() {

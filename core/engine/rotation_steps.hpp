@@ -1,13 +1,17 @@
 // The rotation of one link as a class: its steps, its undo, and what it knows. The steps live in one file each:
-// rotation.cpp (their order), rotation_reconcile.cpp, rotation_reserve.cpp, rotation_commit.cpp, rotation_verify.cpp,
-// rotation_undo.cpp.
+// rotation.cpp (the walk along the table of protocol.hpp), rotation_recover.cpp, rotation_reconcile.cpp,
+// rotation_reserve.cpp, rotation_commit.cpp, rotation_verify.cpp, rotation_undo.cpp, rotation_kme_loss.cpp,
+// rotation_withdraw.cpp.
 #pragma once
 
 #include <atomic>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "engine/journal.hpp"
+#include "engine/protocol.hpp"
 #include "engine/rotation.hpp"
 
 namespace qkd::engine {
@@ -26,8 +30,11 @@ class Rotation {
     Rotation(RunShared& shared, const Link& link);
 
     LinkReport run();
+    LinkReport withdraw();
 
   private:
+    using Ended = Result<Outcome>;  ///< how a step ended; an Error stands for Outcome::failed
+
     /// What was done at one member and is to be undone if the link fails.
     struct Progress {
         bool notice = false;     ///< a key_ID notice stands at this end
@@ -35,19 +42,41 @@ class Rotation {
         bool committed = false;  ///< the confirmed commit was sent; it may be in effect
         bool confirmed = false;  ///< the confirm was sent; it may be in effect
     };
-    /// The protocol, in order.
-    Result<void> advance();
+    /// Walks along the table until it ends.
+    void walk();
+    Ended perform(Step step);
 
     // connect
+    Ended connect();
     Result<void> load_record();
     Result<void> gate_clocks();
 
-    // reconcile
-    Result<void> reconcile_members();
-    void look_at_members();
+    // recover: what an earlier run left, see rotation_recover.cpp
+    Result<void> load_journal();
+    Result<void> break_dead_locks();
     /// A confirmed commit of a run of ours that died: the device would take it back by itself; there is no need to wait
     /// for that.
     Result<void> undo_own_pending_commit();
+    /// Is the dead run's key in force on all members? Then that rotation got there, only nobody saw it.
+    [[nodiscard]] bool dead_key_in_force();
+    /// Can this rotation go on with the dead run's key? Empty when it can; else why not.
+    [[nodiscard]] std::string why_not_reuse();
+    /// Takes the dead run's key over, or says what becomes of it.
+    void take_over_dead_key();
+
+    // journal
+    /// Changes the entry and writes it; when it returns, it is on the disk. Thread-safe.
+    Result<void> note(const std::function<void(JournalEntry&)>& change);
+    /// The same where the way back must go on whatever the disk says.
+    void note_if_possible(const std::function<void(JournalEntry&)>& change);
+    void note_sessions(JournalEntry& entry);
+    void audit(const char* event, const std::string& outcome, const std::string& device = {});
+    void close_journal();
+
+    // reconcile
+    Ended reconcile_step();
+    Result<void> reconcile_members();
+    void look_at_members();
     Result<void> withdraw_leftovers();
     /// Takes over a remembered pending key that is in force by now; forgets a remembered key that is not.
     void compare_with_memory();
@@ -56,16 +85,22 @@ class Rotation {
     void choose_required_interfaces();
     /// Is there a key that all members have scheduled, near enough to wait for?
     [[nodiscard]] bool can_resume();
-    /// All members have the same key scheduled already, left by an earlier run.
-    Result<void> resume();
+    /// All members have the same new key already, left by an earlier run: the rotation goes on with it.
+    void adopt();
 
     // prepare
+    Ended prepare();
     Result<void> ensure_certificates();
     Result<void> check_prepared();
 
     // reserve
-    Result<void> reserve();
+    Ended reserve();
+    Result<void> take_key();
     [[nodiscard]] milliseconds lead() const;
+    /// How long a commit takes on these devices: measured, else assumed.
+    [[nodiscard]] milliseconds commit_time() const;
+    /// Times that cannot work out on these devices are refused before anything is touched.
+    Result<void> check_times();
     Result<void> choose_start_time();
     Result<void> mint();
     [[nodiscard]] Error bad_keys(const MemberRun& m, const char* call) const;
@@ -77,11 +112,16 @@ class Rotation {
     /// Grows even when the remembered record was lost: never below the seconds of the calendar.
     [[nodiscard]] std::uint64_t next_generation() const;
     Result<void> fetch();
+    Result<void> fetch_at(MemberRun& m);
+    /// The answer to a request for the key was lost. Asks once more, within dec_retry_window.
+    Result<std::vector<Key>> ask_again(MemberRun& m, const FetchRequest& request);
     Result<void> compare_keys();
     Result<void> acknowledge();
 
     // stage
     Result<void> stage();
+    /// Somebody may have changed a member between reading and locking it.
+    Result<void> check_unmoved(const std::vector<std::vector<ConfiguredKey>>& before);
     Result<void> make_changes();
     /// Written before any device is touched, so that a later run knows our keys and our commit on the devices.
     Result<void> remember_intent();
@@ -90,6 +130,7 @@ class Rotation {
     Result<void> commit();
     /// The answer to the commit was lost: the device tells by the comment what happened.
     Result<void> find_out_commit(MemberRun& m);
+    void measure_commit();
     Result<void> read_member(MemberRun& m);
     /// The members' configuration must hold what was written: names, octets, start-times.
     Result<void> read_back(const char* when);
@@ -97,9 +138,11 @@ class Rotation {
     // confirm
     Result<void> confirm();
     Result<void> check_confirm_in_time();
+    /// The answer to the confirm was lost: where the commit is still pending, it is confirmed again, in time.
+    Result<void> find_out_confirm(MemberRun& m);
 
     // verify
-    Result<void> verify();
+    Ended verify();
     /// Is there time to withdraw a key on every member before it becomes active?
     [[nodiscard]] bool before_start();
     /// The member's clock now, rounded up.
@@ -119,16 +162,22 @@ class Rotation {
     static void copy_stage(StageKind kind, const MemberReport& from, MemberReport& to);
 
     // undo
-    /// The link did not get to its new key. Undoes what was done, in reverse, and says what is proven.
-    void fail(Error error);
-    [[nodiscard]] bool has_time_to_withdraw();
+    Result<void> undo();
+    Result<void> retract();
+    /// The link did not get to its new key: what does the report say?
+    void conclude_failure();
+    /// A KME failed: what the pipeline wants then.
+    void mind_kme_loss();
+    Result<void> close_member(MemberRun& m);
+    [[nodiscard]] std::optional<std::chrono::seconds> key_age();
+    Result<bool> withdraw_pending();
     /// The members had no key in common before this rotation.
     [[nodiscard]] bool first_configuration() const;
-    void undo_commits(bool& proven, bool withdraw);
+    Result<void> undo_commits(bool withdraw);
     /// Takes one member's commit back and proves it by reading. `call` makes a call that nothing interrupts.
     template <class Call>
     Result<void> undo_commit(MemberRun& m, bool withdraw, Call&& call);
-    void retract_notices(bool& proven);
+    Result<void> retract_notices();
     void forget_intent();
 
     // small parts
@@ -153,10 +202,15 @@ class Rotation {
     Memory memory_;
     LinkRecord record_;
     Step step_ = Step::connect;
+    std::optional<Error> failure_;  ///< the first one
+    Journal journal_;
+    bool journalling_ = false;
+    std::mutex entry_mutex_;
+    JournalEntry entry_;                ///< as last written
+    std::optional<JournalEntry> dead_;  ///< what an earlier run left
     std::vector<Progress> progress_;
     Leases::Held leases_;
     std::string comment_;  ///< unique; marks our commits on the devices
-    std::string dead_comment_;  ///< of a run that died in the middle
 
     std::vector<MemberReading> readings_;
     Reconciliation reconciliation_;
@@ -166,10 +220,16 @@ class Rotation {
     KeyIdNotice notice_;
     std::string key_id_, next_ckn_;
     std::optional<UtcSeconds> start_;
-    std::vector<UtcMillis> commit_clocks_;  ///< each member's clock just before its commit
-    std::atomic<bool> written_{false};      ///< something may stand on a device
-    bool resumed_ = false;
+    std::optional<UtcSeconds> in_force_since_;  ///< when the present key became active, if that is known
+    std::vector<UtcMillis> commit_clocks_;      ///< each member's clock just before its commit
+    std::atomic<bool> written_{false};          ///< something may stand on a device
+    bool adopted_ = false;                      ///< the key was on all members when this run began
+    bool lost_kme_ = false;                     ///< it was a KME that failed
+    bool minted_twice_ = false;                 ///< a key was used up by a lost answer already
+    std::atomic<bool> key_gone_{false};
     bool withdraw_ = false;      ///< decided: the undo takes the confirmed key away before it becomes active
+    bool kept_ = false;          ///< it was too late to take a confirmed key away
+    bool proven_ = true;         ///< the undo is seen on every member
     bool forward_only_ = false;  ///< past the point of return: report degraded, undo nothing
 };
 

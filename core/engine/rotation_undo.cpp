@@ -14,15 +14,17 @@ Result<void> Rotation::undo_commit(MemberRun& m, bool withdraw, Call&& call) {
         return {};
     };
     if (auto r = read(); !r) return r;
+    const Progress& progress = progress_of(m);
     const bool pending = m.state.pending && m.state.pending->comment == comment_;
-    // Where the members had no key in common before, taking one key away would leave them with the rest: all of it goes.
-    if (pending || !progress_of(m).confirmed || first_configuration()) {
+    const Undo what = undo_of({progress.staged, progress.committed, progress.confirmed, pending},
+                              {pipeline_.commit.rollover == Rollover::key_chain, first_configuration(), withdraw});
+    if (what == Undo::revert) {
         auto r = call("revert", [&](Context& context) { return m.commit->revert(context, *m.session, comment_); });
         if (!r) return r;
     } else {
         if (auto r = call("discard", [&](Context& context) { return m.commit->discard(context, *m.session); }); !r)
             return r;
-        if (!withdraw) return {};
+        if (what != Undo::withdraw) return {};
         auto now = read_clock(m);
         if (!now) return std::move(now).error();
         if (*now + pipeline_.commit.assumed_commit >= *start_) {
@@ -49,35 +51,43 @@ Result<void> Rotation::undo_commit(MemberRun& m, bool withdraw, Call&& call) {
                  "run again; the next run looks at what is there"};
 }
 
-void Rotation::fail(Error error) {
-    report_.error = error;
+Result<void> Rotation::undo() {
+    const bool any_confirmed =
+        std::any_of(progress_.begin(), progress_.end(), [](const Progress& progress) { return progress.confirmed; });
+    // Active, or about to be: taking it away now could leave a member alone. The next run repairs forward.
+    kept_ = any_confirmed && pipeline_.commit.rollover == Rollover::key_chain && !withdraw_ && !first_configuration() &&
+            !before_start();
+    auto undone = undo_commits(any_confirmed && !kept_);
+    if (!undone) proven_ = false;
+    return undone;
+}
+
+Result<void> Rotation::retract() {
+    auto retracted = retract_notices();
+    leases_.release();
+    if (!retracted) proven_ = false;
+    return retracted;
+}
+
+void Rotation::conclude_failure() {
+    report_.error = failure_;
     if (forward_only_) {
         report_.result = LinkResult::degraded;
         return;
     }
-    crew_.caller().log(LogLevel::error, error.what, to_string(step_));
-    bool proven = true;
-    const bool any_confirmed =
-        std::any_of(progress_.begin(), progress_.end(), [](const Progress& progress) { return progress.confirmed; });
-    if (any_confirmed && !withdraw_ && !first_configuration() && !has_time_to_withdraw()) {
-        // Active, or about to be: taking it away now could leave a member alone. The next run repairs forward.
-        undo_commits(proven, /*withdraw=*/false);
-        retract_notices(proven);
-        leases_.release();
+    if (kept_) {
         const bool left = std::any_of(crew_.members().begin(), crew_.members().end(), [&](const MemberRun& m) {
             return std::any_of(m.state.keys.begin(), m.state.keys.end(),
                                [&](const ConfiguredKey& key) { return key.ckn == next_ckn_; });
         });
-        report_.result = left || !proven ? LinkResult::degraded : LinkResult::reverted;
+        report_.result = left || !proven_ ? LinkResult::degraded : LinkResult::reverted;
         if (report_.result == LinkResult::reverted) forget_intent();
         return;
     }
-    undo_commits(proven, any_confirmed);
-    retract_notices(proven);
-    leases_.release();
     if (!written_) {
         report_.result = LinkResult::failed;
-    } else if (proven) {
+        forget_intent();
+    } else if (proven_) {
         report_.result = LinkResult::reverted;
         forget_intent();
     } else {
@@ -94,27 +104,21 @@ bool Rotation::first_configuration() const {
     return !reconciliation_.base_is_common;
 }
 
-bool Rotation::has_time_to_withdraw() {
-    return pipeline_.commit.rollover == Rollover::key_chain && before_start();
-}
-
-void Rotation::undo_commits(bool& proven, bool withdraw) {
+Result<void> Rotation::undo_commits(bool withdraw) {
     const bool anything = std::any_of(progress_.begin(), progress_.end(),
                                       [](const Progress& progress) { return progress.staged || progress.committed; });
-    if (!anything) return;
+    if (!anything) return {};
     crew_.caller().log(LogLevel::notice, "undoing what was done on the members", "undo");
     if (!leases_.held()) {
         auto leases = shared_.devices.take(crew_.device_names(), link_.name, lease_patience(), {});
-        if (!leases) {
-            proven = false;
-            return;
-        }
+        if (!leases) return std::move(leases).error();
         leases_ = std::move(*leases);
     }
-    auto undone = crew_.each([&](MemberRun& m) -> Result<void> {
+    return crew_.each([&](MemberRun& m) -> Result<void> {
         auto& progress = progress_of(m);
         if (!progress.staged && !progress.committed) return {};
         if (auto r = crew_.reconnect(m, Cancel::never); !r) return r;
+        note_if_possible([&](JournalEntry& entry) { note_sessions(entry); });
         // The stage's report tells what failed; the undo must not overwrite it.
         Caller undo(shared_.observer, shared_.interruption, Place{link_.name, m.member->device, {}, {}}, nullptr);
         const auto call = [&](const char* step, auto&& fn) {
@@ -135,14 +139,10 @@ void Rotation::undo_commits(bool& proven, bool withdraw) {
         progress = {progress.notice, false, false, false};
         return {};
     });
-    if (!undone) {
-        proven = false;
-        crew_.caller().log(LogLevel::error, "undo: " + undone.error().what, "undo");
-    }
 }
 
-void Rotation::retract_notices(bool& proven) {
-    auto retracted = crew_.each([&](MemberRun& m) -> Result<void> {
+Result<void> Rotation::retract_notices() {
+    return crew_.each([&](MemberRun& m) -> Result<void> {
         if (!progress_of(m).notice) return {};
         if (auto r = crew_.reconnect(m, Cancel::never); !r) return r;
         Caller undo(shared_.observer, shared_.interruption, Place{link_.name, m.member->device, {}, {}}, nullptr);
@@ -160,10 +160,6 @@ void Rotation::retract_notices(bool& proven) {
         }
         return {};
     });
-    if (!retracted) {
-        proven = false;
-        crew_.caller().log(LogLevel::error, "undo: " + retracted.error().what, "undo");
-    }
 }
 
 void Rotation::forget_intent() {

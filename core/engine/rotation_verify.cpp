@@ -19,28 +19,32 @@ constexpr milliseconds longest_poll{5000};
 
 }  // namespace
 
-Result<void> Rotation::verify() {
-    if (pipeline_.commit.rollover == Rollover::pre_shared_key) {
+Rotation::Ended Rotation::verify() {
+    leases_.release();
+    if (pipeline_.commit.rollover == Rollover::pre_shared_key && !adopted_) {
         report_.result = LinkResult::rotated;  // live before the confirm
-        return {};
+        return Outcome::done;
     }
-    if (pipeline_.commit.verify == Verify::next_run) {
+    if (pipeline_.commit.verify == Verify::next_run && start_ && latest_clock() < *start_) {
         report_.result = LinkResult::pending;
-        return {};
+        return Outcome::done;
     }
     auto live = wait_until_live(Cancel::allowed);
     if (!live && live.error().code == ErrorCode::cancelled) {
-        withdraw_ = !resumed_ && before_start();
-        if (withdraw_) return live;
+        withdraw_ = !adopted_ && before_start();
+        if (withdraw_) {
+            failure_ = std::move(live).error();
+            return Outcome::too_soon;
+        }
         // Too late to go back, or not ours to take away: finish.
         live = wait_until_live(Cancel::never);
     }
     if (!live) {
         forward_only_ = true;
-        return live;
+        return std::move(live).error();
     }
     report_.result = LinkResult::rotated;
-    return {};
+    return Outcome::done;
 }
 
 bool Rotation::before_start() {

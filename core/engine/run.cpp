@@ -9,6 +9,7 @@
 
 #include "engine/naming.hpp"
 #include "engine/rotation.hpp"
+#include "engine/secrets.hpp"
 #include "engine/state_lock.hpp"
 
 namespace qkd::engine {
@@ -98,10 +99,41 @@ RunResult result_of(const std::vector<LinkReport>& links, bool interrupted) {
     return good == 0 ? RunResult::failure : RunResult::partial;
 }
 
-}  // namespace
+/// What must be there before any device is connected to: the state directory, the key that seals the journal, the audit.
+struct State {
+    StateLock lock;
+    SecretBytes seal_key;
+    std::unique_ptr<Audit> audit;
+};
 
-RunReport run(const Pipeline& pipeline, PluginHost& host, const RunOptions& options, Observer& observer,
-              std::stop_token stop) {
+class KeyContext final : public Context {
+  public:
+    KeyContext(Observer& observer, const Interruption& interruption)
+        : Context(std::chrono::steady_clock::now() + std::chrono::seconds{30}, interruption.token(), interruption.fd()),
+          observer_(observer) {}
+    void log(LogLevel level, std::string_view message) override { observer_.log(level, {}, message); }
+    void event(std::string_view name, std::span<const Attr> attributes) override {
+        observer_.event({}, name, attributes);
+    }
+
+  private:
+    Observer& observer_;
+};
+
+Result<State> open_state(const Pipeline& pipeline, const std::string& run_id, Observer& observer,
+                         const Interruption& interruption) {
+    auto lock = StateLock::take(pipeline.state);
+    if (!lock) return std::move(lock).error();
+    KeyContext context(observer, interruption);
+    auto key = load_seal_key({pipeline.seal_key, pipeline.state}, true, context);
+    if (!key) return std::move(key).error();
+    auto audit = Audit::open(pipeline.state, run_id);
+    if (!audit) return std::move(audit).error();
+    return State{std::move(*lock), std::move(*key), std::move(*audit)};
+}
+
+RunReport work(const Pipeline& pipeline, PluginHost& host, const RunOptions& options, Observer& observer,
+               const std::stop_token& stop, LinkReport (*what)(RunShared&, const Link&)) {
     RunReport report;
     report.pipeline = pipeline.name;
     report.run_id = new_run_id();
@@ -113,19 +145,26 @@ RunReport run(const Pipeline& pipeline, PluginHost& host, const RunOptions& opti
     if (auto links = select_links(pipeline, options)) selected = std::move(*links);
     report.links.resize(selected.size());
 
-    auto lock = StateLock::take(pipeline.state);
-    if (!lock) {
+    const Interruption interruption(stop);
+    auto state = open_state(pipeline, report.run_id, observer, interruption);
+    if (!state) {
         for (std::size_t i = 0; i < selected.size(); ++i) {
-            report.links[i] = not_started(pipeline, pipeline.links[selected[i]], lock.error());
+            report.links[i] = not_started(pipeline, pipeline.links[selected[i]], state.error());
         }
         report.finished = now();
         report.result = RunResult::failure;
         return report;
     }
-
-    const Interruption interruption(stop);
-    RunShared shared{pipeline, host, observer, interruption, report.run_id, options.pause ? options.pause : pause,
-                     {},       {}};
+    RunShared shared{pipeline,
+                     host,
+                     observer,
+                     interruption,
+                     report.run_id,
+                     options.pause ? options.pause : pause,
+                     state->seal_key,
+                     *state->audit,
+                     {},
+                     {}};
     Queue queue(pipeline, selected, stop);
     std::vector<bool> started(selected.size(), false);
     std::mutex mutex;
@@ -135,7 +174,7 @@ RunReport run(const Pipeline& pipeline, PluginHost& host, const RunOptions& opti
             const auto place =
                 static_cast<std::size_t>(std::find(selected.begin(), selected.end(), *index) - selected.begin());
             observer.link_begins(link);
-            LinkReport done = rotate(shared, link);
+            LinkReport done = what(shared, link);
             observer.link_ends(done);
             queue.done(*index, succeeded(done.result));
             const std::lock_guard guard(mutex);
@@ -167,6 +206,18 @@ RunReport run(const Pipeline& pipeline, PluginHost& host, const RunOptions& opti
     report.finished = now();
     report.result = result_of(report.links, stop.stop_requested());
     return report;
+}
+
+}  // namespace
+
+RunReport run(const Pipeline& pipeline, PluginHost& host, const RunOptions& options, Observer& observer,
+              std::stop_token stop) {
+    return work(pipeline, host, options, observer, stop, &rotate);
+}
+
+RunReport withdraw(const Pipeline& pipeline, PluginHost& host, const RunOptions& options, Observer& observer,
+                   std::stop_token stop) {
+    return work(pipeline, host, options, observer, stop, &withdraw);
 }
 
 }  // namespace qkd::engine

@@ -29,6 +29,10 @@ Result<std::vector<std::size_t>> select_links(const Pipeline& pipeline, const Ru
 RunReport run(const Pipeline& pipeline, PluginHost& host, const RunOptions& options, Observer& observer,
               std::stop_token stop);
 
+/// Takes the pending keys of the selected links away again, on all members, before they become active.
+RunReport withdraw(const Pipeline& pipeline, PluginHost& host, const RunOptions& options, Observer& observer,
+                   std::stop_token stop);
+
 /// What a run would change on one member.
 struct MemberPlan {
     std::string link;

@@ -12,6 +12,8 @@
 #include <string>
 #include <utility>
 
+#include "engine/report.hpp"
+
 namespace qkd::engine {
 
 Result<StateLock> StateLock::take(const std::filesystem::path& directory) {
@@ -27,7 +29,7 @@ Result<StateLock> StateLock::take(const std::filesystem::path& directory) {
     const int fd = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0) return failed("cannot open " + file.string());
     if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        std::array<char, 64> owner{};
+        std::array<char, 512> owner{};
         const auto size = ::pread(fd, owner.data(), owner.size() - 1, 0);
         std::string who = size > 0 ? std::string(owner.data(), static_cast<std::size_t>(size)) : std::string("unknown");
         while (!who.empty() && who.back() == '\n') who.pop_back();
@@ -36,7 +38,11 @@ Result<StateLock> StateLock::take(const std::filesystem::path& directory) {
                      "another qkd-macsec (" + who + ") works with the state in " + directory.string(),
                      "wait until it has ended; two pipelines need two state directories"};
     }
-    const std::string owner = "process " + std::to_string(::getpid()) + "\n";
+    std::array<char, 256> host{};
+    (void)::gethostname(host.data(), host.size() - 1);
+    const std::string owner = "process " + std::to_string(::getpid()) + " on " + host.data() + ", since " +
+                              rfc3339(std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now())) +
+                              "\n";
     if (::ftruncate(fd, 0) != 0 || ::pwrite(fd, owner.data(), owner.size(), 0) < 0) {
         auto error = failed("cannot write " + file.string());
         ::close(fd);

@@ -5,10 +5,12 @@
 #include <array>
 #include <functional>
 
+#include "engine/secrets.hpp"
 #include "qkd/sdk/initial_config.hpp"
 #include "qkd/sdk/key_id_transport.hpp"
 #include "qkd/sdk/key_source.hpp"
 #include "qkd/sdk/plugin.hpp"
+#include "support/test_context.hpp"
 
 namespace qkd::test {
 namespace {
@@ -323,8 +325,11 @@ class FakeSource final : public KeySource, Noun {
         const Lock lock(world.mutex);
         if (auto e = world.enter(name_, "fetch")) return *e;
         const auto found = world.kme_keys.find(request.ids.front());
-        if (found == world.kme_keys.end()) return Error{ErrorCode::not_found, Retry::safe, "no such key", ""};
+        if (found == world.kme_keys.end() || !world.handed_out.insert(name_ + " " + found->first).second) {
+            return Error{ErrorCode::not_found, Retry::safe, "no such key", ""};
+        }
         ++world.fetched;
+        if (auto e = world.leave(name_, "fetch")) return *e;
         std::vector<Key> keys;
         keys.push_back({request.ids.front(), found->second.clone()});
         return keys;
@@ -432,6 +437,7 @@ void World::reset(std::vector<std::string> names) {
     devices.clear();
     for (auto& name : names) devices[name];
     kme_keys.clear();
+    handed_out.clear();
     records.clear();
     faults.clear();
     calls.clear();
@@ -449,6 +455,7 @@ std::optional<Error> World::enter(const std::string& device, const std::string& 
 }
 
 std::optional<Error> World::leave(const std::string& device, const std::string& call) {
+    if (on_call) on_call(device, call + " done");
     return fault(device, call, true);
 }
 
@@ -460,6 +467,29 @@ std::optional<Error> World::fault(const std::string& device, const std::string& 
         return f.error;
     }
     return std::nullopt;
+}
+
+World::Memory World::remember() const {
+    Memory memory;
+    memory.devices = devices;
+    for (const auto& [id, key] : kme_keys) memory.kme_keys.emplace_back(id, key.clone());
+    memory.handed_out = handed_out;
+    memory.records = records;
+    memory.now = now;
+    memory.minted = minted;
+    memory.fetched = fetched;
+    return memory;
+}
+
+void World::go_back(Memory&& memory) {
+    devices = std::move(memory.devices);
+    kme_keys.clear();
+    for (auto& [id, key] : memory.kme_keys) kme_keys[id] = std::move(key);
+    handed_out = std::move(memory.handed_out);
+    records = std::move(memory.records);
+    now = memory.now;
+    minted = memory.minted;
+    fetched = memory.fetched;
 }
 
 void World::advance(std::chrono::milliseconds by) {
@@ -509,6 +539,15 @@ void add_fakes(engine::PluginHost& host) {
     for (const auto* plugin : {&device_plugin, &kme_plugin, &transport_plugin, &persist_plugin}) {
         if (auto added = host.add_builtin(*plugin); !added) throw std::runtime_error(added.error().what);
     }
+}
+
+std::optional<engine::JournalEntry> journal_of(const std::filesystem::path& state, const std::string& link) {
+    support::TestContext context;
+    const auto key = engine::load_seal_key({{}, state}, false, context);
+    if (!key) return std::nullopt;
+    engine::Journal journal(state, link, *key);
+    auto entry = journal.load();
+    return entry ? std::move(*entry) : std::nullopt;
 }
 
 engine::Pipeline fake_pipeline(const std::vector<std::string>& names, Rollover rollover) {

@@ -7,9 +7,11 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "engine/journal.hpp"
 #include "engine/model.hpp"
 #include "engine/plugin_host.hpp"
 #include "qkd/sdk/commit.hpp"
@@ -71,9 +73,11 @@ class World {
     std::mutex mutex;
     std::map<std::string, FakeDevice> devices;
     std::map<std::string, SecretBytes> kme_keys;  ///< key_ID -> key
+    std::set<std::string> handed_out;             ///< "kme key_ID": each KME gives a key once
     std::map<std::string, LinkRecord> records;
     std::vector<Fault> faults;
     std::vector<std::string> calls;  ///< "device call", in order
+    /// Called before a call's effect and, where there is one, after it; with the lock held.
     std::function<void(const std::string& device, const std::string& call)> on_call;
     UtcMillis now{};
     std::chrono::milliseconds step{1000};  ///< how far time moves with each clock reading
@@ -86,6 +90,18 @@ class World {
     void advance(std::chrono::milliseconds by);
     void check();  ///< expiries and the invariant
 
+    /// Devices, KMEs and records as they are, to go back to: what is left when the program dies now. With the lock held.
+    struct Memory {
+        std::map<std::string, FakeDevice> devices;
+        std::vector<std::pair<std::string, SecretBytes>> kme_keys;
+        std::set<std::string> handed_out;
+        std::map<std::string, LinkRecord> records;
+        UtcMillis now{};
+        unsigned minted = 0, fetched = 0;
+    };
+    [[nodiscard]] Memory remember() const;
+    void go_back(Memory&& memory);
+
   private:
     std::optional<Error> fault(const std::string& device, const std::string& call, bool after);
 };
@@ -95,6 +111,9 @@ std::vector<const FakeKey*> usable(const FakeDevice& device, UtcMillis now);
 
 /// Registers the fake plugins with `host`: fake-device, fake-kme, fake-transport, fake-persist.
 void add_fakes(engine::PluginHost& host);
+
+/// What the journal of a link holds, read with the seal key in `state`.
+std::optional<engine::JournalEntry> journal_of(const std::filesystem::path& state, const std::string& link);
 
 /// A pipeline with one link of these devices (the first is the initiator), one interface each.
 engine::Pipeline fake_pipeline(const std::vector<std::string>& devices, Rollover rollover);

@@ -6,7 +6,11 @@
 #include <filesystem>
 #include <stop_token>
 
+#include "engine/audit.hpp"
+#include "engine/journal.hpp"
 #include "engine/run.hpp"
+#include "engine/seal.hpp"
+#include "engine/secrets.hpp"
 #include "fake_world.hpp"
 
 namespace qkd {
@@ -34,7 +38,11 @@ class RotationTest : public ::testing::Test {
     RotationTest() : host_("/nonexistent") { test::add_fakes(host_); }
 
     void SetUp() override {
-        state_ = std::filesystem::temp_directory_path() / ("qkd-rotation-" + std::to_string(::getpid()));
+        // Thousands of journals are flushed to the disk here: in memory, where there is such a place.
+        const std::filesystem::path memory("/dev/shm");
+        state_ = (::access(memory.c_str(), W_OK) == 0 ? memory : std::filesystem::temp_directory_path()) /
+                 ("qkd-rotation-" + std::to_string(::getpid()));
+        std::filesystem::remove_all(state_);
         World::get().reset({"a", "b"});
     }
     void TearDown() override { std::filesystem::remove_all(state_); }
@@ -193,6 +201,67 @@ TEST_P(Rotations, an_interruption_at_any_call_goes_back_or_finishes) {
         EXPECT_EQ(common_primary(), went_back ? old : report.ckn);
         EXPECT_FALSE(world.apart);
         if (HasFailure()) return;
+    }
+}
+
+/// kill -9 at every call, before and after its effect, on the first and on a later rotation, with the dead session's lock
+/// standing or gone with the device's timers: the members are never apart, the next run ends on one new key, and it is the very
+/// key that was minted wherever all KMEs can still give it.
+TEST_P(Rotations, a_death_at_any_call_is_resolved_by_the_next_run_with_the_same_key) {
+    World& world = World::get();
+    const auto saved = state_.string() + ".dead";
+    for (const bool first_time : {true, false}) {
+        for (const bool at_once : {true, false}) {
+            for (std::size_t at = 1;; ++at) {
+                SCOPED_TRACE(std::string(first_time ? "first" : "later") + " rotation, death at call " +
+                             std::to_string(at) + (at_once ? ", run again at once" : ", run again after the timers"));
+                SetUp();
+                if (!first_time) {
+                    ASSERT_EQ(rotate(GetParam()).result, LinkResult::rotated);
+                }
+                const unsigned minted_before = world.minted;
+                std::size_t calls = 0;
+                std::optional<World::Memory> left;
+                std::string last;
+                world.on_call = [&](const std::string& device, const std::string& call) {
+                    if (++calls != at) return;
+                    last = device + " " + call;
+                    left = world.remember();
+                    std::filesystem::remove_all(saved);
+                    std::filesystem::copy(state_, saved, std::filesystem::copy_options::recursive);
+                };
+                (void)rotate(GetParam());
+                world.on_call = nullptr;
+                if (!left) break;  // all calls were tried
+                SCOPED_TRACE(last);
+                const bool minted = left->minted > minted_before;
+                world.go_back(std::move(*left));
+                std::filesystem::remove_all(state_);
+                std::filesystem::rename(saved, state_);
+                const auto dead = test::journal_of(state_, "link");
+                world.apart = false;
+                if (!at_once) let_timers_expire();
+                const auto next = rotate(GetParam());
+                EXPECT_EQ(next.result, LinkResult::rotated) << (next.error ? next.error->what : "");
+                EXPECT_EQ(common_primary(), next.ckn);
+                EXPECT_FALSE(world.apart);
+                if (dead && !dead->key_id.empty()) {
+                    EXPECT_TRUE(minted);
+                    // A KME that gave the key to a request whose answer died with the program gives it to nobody again.
+                    bool lost = false;
+                    for (const auto& member : dead->members) lost = lost || (member.asked && member.key.empty());
+                    if (!lost) {
+                        EXPECT_EQ(next.key_id, dead->key_id);
+                    }
+                }
+                EXPECT_FALSE(std::filesystem::exists(state_ / "journal" / "link.journal"));
+                EXPECT_TRUE(engine::verify_audit(state_ / "audit.jsonl").ok());
+                const auto again = rotate(GetParam());
+                EXPECT_EQ(again.result, LinkResult::rotated) << (again.error ? again.error->what : "");
+                EXPECT_NE(again.ckn, next.ckn);
+                if (HasFailure()) return;
+            }
+        }
     }
 }
 
