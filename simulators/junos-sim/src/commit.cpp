@@ -21,6 +21,12 @@ class Checker {
             if (c.schema->name == "connectivity-association") association(c);
             if (c.schema->name == "interfaces") interface(c, *macsec);
         }
+        const Node* chains = configuration_.at({"security", "authentication-key-chains"});
+        for (const auto& c : chains == nullptr ? std::vector<Node>{} : chains->children) {
+            const auto is_key = [](const Node& node) { return node.schema->name == "key"; };
+            if (std::any_of(c.children.begin(), c.children.end(), is_key)) continue;
+            error("security authentication-key-chains key-chain " + c.value, "missing mandatory statement: key", "key");
+        }
         return std::move(issues_);
     }
 
@@ -66,10 +72,8 @@ class Checker {
         }
         const std::string chain_path = "security authentication-key-chains key-chain " + name;
         std::set<Millis> starts;
-        bool any = false;
         for (const auto& key : chain->children) {
             if (key.schema->name != "key") continue;
-            any = true;
             const std::string below = chain_path + " key " + key.value;
             for (const char* part : {"key-name", "secret"}) {
                 if (key.leaf(part).empty()) error(below, std::string("missing mandatory statement: ") + part, part);
@@ -79,7 +83,6 @@ class Checker {
                 error(below, "duplicate start-time in key-chain " + name, "start-time");
             }
         }
-        if (!any) error(chain_path, "missing mandatory statement: key", "key");
     }
 
     void key_material(const std::string& path, const std::string& ckn, const std::string& cak,
@@ -116,7 +119,7 @@ std::vector<Issue> commit(Device& device, const Node& configuration, const Commi
         const Millis minutes = (*request.confirm_within + 59999) / 60000;
         entry.comment = "commit confirmed, rollback in " + std::to_string(minutes) + "mins";
     }
-    device.commit(configuration, std::move(entry), request.confirm_within);
+    device.commit(configuration, std::move(entry), request.confirm_within, request.pid);
     return issues;
 }
 

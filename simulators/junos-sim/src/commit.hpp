@@ -19,6 +19,7 @@ struct CommitRequest {
     std::string log;                       // the operator's comment
     std::string user;
     std::string client = "netconf";
+    long pid = 0;  // the session
 };
 
 // Checks `configuration` and, unless check_only, makes it the running one; the result holds an error or it is done.

@@ -1,6 +1,10 @@
 // One simulated device's state on disk.
 #include "device.hpp"
 
+#include <poll.h>
+#include <signal.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -32,7 +36,8 @@ json end_json(const EndConfig& end) {
             {"chain", chain},
             {"psk", key_json(end.pre_shared)},
             {"fallback", key_json(end.fallback)},
-            {"preceding", end.keep_preceding}};
+            {"preceding", end.keep_preceding},
+            {"booting", end.booting}};
 }
 
 EndConfig end_from(const json& j) {
@@ -44,6 +49,7 @@ EndConfig end_from(const json& j) {
     end.pre_shared = key_from(j.at("psk"));
     end.fallback = key_from(j.at("fallback"));
     end.keep_preceding = j.at("preceding").get<bool>();
+    end.booting = j.value("booting", false);
     return end;
 }
 
@@ -139,6 +145,7 @@ void Device::load() {
         candidate_id_ = j.at("candidate").get<std::string>();
         dirty_since_ = j.at("dirty_since").get<Millis>();
         if (!j.at("pending").is_null()) pending_until_ = j.at("pending").get<Millis>();
+        pending_pid_ = j.value("pending_pid", 0L);
         if (!j.at("holder").is_null()) {
             const auto& h = j.at("holder");
             holder_ = LockHolder{h.at("pid").get<long>(), h.at("user").get<std::string>(), h.at("since").get<Millis>()};
@@ -171,15 +178,11 @@ void Device::save() {
     }
     json holder;
     if (holder_) holder = {{"pid", holder_->pid}, {"user", holder_->user}, {"since", holder_->since}};
-    const json j = {{"next_config", next_config_},
-                    {"last", last_},
-                    {"history", history},
-                    {"candidate", candidate_id_},
-                    {"dirty_since", dirty_since_},
-                    {"pending", pending_until_ ? json(*pending_until_) : json()},
-                    {"holder", holder},
-                    {"timeline", timeline},
-                    {"counters", counters_}};
+    const json j = {{"next_config", next_config_}, {"last", last_},
+                    {"history", history},          {"candidate", candidate_id_},
+                    {"dirty_since", dirty_since_}, {"pending", pending_until_ ? json(*pending_until_) : json()},
+                    {"pending_pid", pending_pid_}, {"holder", holder},
+                    {"timeline", timeline},        {"counters", counters_}};
     write_file(folder_ / "sim" / "state.json", j.dump(1));
     // Only now, when nothing refers to them any more, may configurations go.
     if (next_config_ % 16 != 0) return;
@@ -203,8 +206,10 @@ void Device::initialise() {
 }
 
 void Device::expire() {
-    if (!pending_until_ || now_ < *pending_until_) return;
-    const Millis at = *pending_until_;
+    if (pending_until_ && now_ >= *pending_until_) go_back(*pending_until_);
+}
+
+void Device::go_back(Millis at) {
     pending_until_.reset();
     const std::string before = history_.size() > 1 ? history_[1].config : history_[0].config;
     history_.insert(history_.begin(), {before, at, "root", "other", "", ""});
@@ -267,15 +272,55 @@ void Device::discard_candidate() {
     fs::remove(folder_ / "sim" / "config" / (old + ".xml"));
 }
 
-void Device::commit(const Node& configuration, HistoryEntry entry, std::optional<Millis> confirm_within) {
+void Device::commit(const Node& configuration, HistoryEntry entry, std::optional<Millis> confirm_within, long pid) {
     entry.config = store(configuration);
     entry.at = now_;
     history_.insert(history_.begin(), std::move(entry));
     if (history_.size() > history_limit) history_.resize(history_limit);
     pending_until_ = confirm_within ? std::optional(now_ + *confirm_within) : std::nullopt;
+    pending_pid_ = confirm_within ? pid : 0;
     last_ = now_;
     note_keys(now_);
     save();
+}
+
+void Device::revert_pending_of(long pid) {
+    if (pending_until_ && pending_pid_ == pid) go_back(now_);
+}
+
+void Device::reboot() {
+    end_sessions();
+    holder_.reset();
+    if (!info_.timer_survives_reboot) pending_until_.reset();
+    // Down at this instant and up at the next.
+    for (auto& [name, changes] : timeline_) {
+        if (changes.empty() || changes.back().config.ca.empty()) continue;
+        EndConfig booting;
+        booting.ca = changes.back().config.ca;
+        booting.booting = true;
+        changes.push_back({now_, booting});
+    }
+    now_ += 1;
+    last_ = now_;
+    note_keys(now_);
+    save();
+    discard_candidate();
+}
+
+// Holding the device's lock: none of them is in the middle of a change. This very process ends by itself.
+void Device::end_sessions() const {
+    constexpr int patience_ms = 5000;
+    for (const auto& entry : fs::directory_iterator(folder_ / "sim" / "sessions")) {
+        const auto pid = to_int(entry.path().filename().string());
+        if (!pid || *pid <= 1) continue;
+        // Who holds the lock on this file is the process that it is named after.
+        for (int waited = 0; *pid != ::getpid() && FileLock::held(entry.path()); ++waited) {
+            if (waited == 0) ::kill(static_cast<pid_t>(*pid), SIGKILL);
+            if (waited == patience_ms) throw SimError("session " + std::to_string(*pid) + " does not end");
+            ::poll(nullptr, 0, 1);
+        }
+        fs::remove(entry.path());
+    }
 }
 
 void Device::confirm_pending() {

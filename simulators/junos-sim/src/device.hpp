@@ -63,8 +63,13 @@ class Device {
     const std::vector<HistoryEntry>& history() const { return history_; }   // newest first
     std::optional<Millis> pending_until() const { return pending_until_; }  // lab clock
     // Makes `configuration` the running one. A pending confirmed commit is thereby confirmed; with `confirm_within`
-    // (ms of lab time) this commit is itself one to be confirmed.
-    void commit(const Node& configuration, HistoryEntry entry, std::optional<Millis> confirm_within);
+    // (ms of lab time) this commit is itself one to be confirmed; `pid` is the session that makes it.
+    void commit(const Node& configuration, HistoryEntry entry, std::optional<Millis> confirm_within, long pid = 0);
+    // kill-session of the one that made a confirmed commit, before its confirm: the device goes back (RFC 6241 clause 7.9).
+    void revert_pending_of(long pid);
+    // All sessions end by SIGKILL, but for one of this process; lock and candidate go, MKA starts from nothing, and the
+    // timer of a confirmed commit stays or goes (timer_survives_reboot). Takes a millisecond of lab time.
+    void reboot();
     void confirm_pending();
 
     // The holder of the exclusive lock; one whose process is gone loses it, and its changes, here.
@@ -86,6 +91,8 @@ class Device {
     void load();
     void initialise();
     void expire();
+    void go_back(Millis at);
+    void end_sessions() const;
     void note_keys(Millis at);
     std::string store(const Node& configuration);
     Node fetch(const std::string& id) const;
@@ -101,6 +108,7 @@ class Device {
     std::string candidate_id_;  // empty: the same as running
     Millis dirty_since_ = 0;
     std::optional<Millis> pending_until_;
+    long pending_pid_ = 0;
     std::optional<LockHolder> holder_;
     std::map<std::string, std::vector<EndTimeline::Change>> timeline_;
     std::map<std::string, int> counters_;

@@ -10,8 +10,8 @@
 namespace qkd::junossim {
 
 namespace {
-constexpr std::array<std::string_view, 8> actions = {"delay", "drop",  "error",       "garbage",
-                                                     "hang",  "crash", "crash-after", "lock-held"};
+constexpr std::array<std::string_view, 9> actions = {"delay", "drop",        "error",     "garbage", "hang",
+                                                     "crash", "crash-after", "lock-held", "reboot"};
 }
 
 Faults::Faults(std::filesystem::path state, std::optional<std::filesystem::path> file)

@@ -6,7 +6,8 @@
 //   when     {"commit_kind":"check|confirmed|confirm|plain"}: only commits of that kind
 //   action   delay (ms of real time), drop (close without a reply), error (rpc-error with message), garbage (malformed
 //            bytes), hang (never answer, until the peer closes), crash (exit at once), crash-after (the same with phase
-//            after), lock-held (answer as if another user held the configuration)
+//            after), lock-held (answer as if another user held the configuration), reboot (the device does, as by
+//            junos-sim --reboot: every NETCONF session of it dies, this one too)
 //   phase    before (default): the call has no effect; after: it took effect, only its reply is affected
 #pragma once
 

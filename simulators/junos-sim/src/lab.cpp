@@ -86,6 +86,8 @@ DeviceInfo read_device_info(const fs::path& state) {
         info.skew = j.value("skew_ms", info.skew);
         if (j.contains("lab")) info.lab_file = (fs::absolute(state) / j["lab"].get<std::string>()).lexically_normal();
         info.preceding_key = j.value("preceding_key", info.preceding_key);
+        info.timer_survives_reboot = j.value("timer_survives_reboot", info.timer_survives_reboot);
+        info.linger = j.value("linger_s", info.linger);
         info.routing_engines = j.value("routing_engines", info.routing_engines);
         info.user_class = j.value("user_class", info.user_class);
         info.deny = j.value("deny", info.deny);

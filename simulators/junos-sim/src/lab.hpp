@@ -48,6 +48,8 @@ struct DeviceInfo {
     Millis skew = 0;           // device clock minus lab clock
     std::filesystem::path lab_file;
     bool preceding_key = true;
+    bool timer_survives_reboot = true;  // a confirmed commit's timer; without it the commit stays
+    long linger = 0;                    // device seconds that a session outlives its connection
     int routing_engines = 1;
     std::string user_class = "j-super-user";
     std::vector<std::string> deny;  // RPCs (local names) this user may not call

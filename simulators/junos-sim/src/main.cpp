@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "device.hpp"
 #include "files.hpp"
 #include "session.hpp"
 #include "show.hpp"
@@ -17,6 +18,7 @@ namespace {
 constexpr std::string_view help = R"(junos-sim --state DIR [--faults FILE]   NETCONF on stdin and stdout
 junos-sim --state DIR --login           what sshd's ForceCommand runs: NETCONF, SFTP or SCP by SSH_ORIGINAL_COMMAND
 junos-sim --state DIR --show            the simulator's own view, as XML on stdout
+junos-sim --state DIR --reboot          boots the device: sessions, lock and candidate go, MKA starts anew
 junos-sim --help | --version
 
 DIR holds device.json and everything the device keeps. --faults FILE scripts what goes wrong (default DIR/faults.json
@@ -49,6 +51,7 @@ int main(int argc, char** argv) {
     std::optional<std::filesystem::path> faults;
     bool login = false;
     bool show = false;
+    bool reboot = false;
     for (int i = 1; i < argc; ++i) {
         const std::string_view word = argv[i];
         if (word == "--help" || word == "-h") {
@@ -63,16 +66,22 @@ int main(int argc, char** argv) {
             login = true;
         else if (word == "--show")
             show = true;
+        else if (word == "--reboot")
+            reboot = true;
         else if ((word == "--state" || word == "--faults") && i + 1 < argc)
             (word == "--state" ? state : faults) = argv[++i];
         else
             return usage("unknown or incomplete option " + std::string(word));
     }
     if (!state) return usage("--state DIR is required");
-    if (login && show) return usage("--login and --show exclude each other");
+    if (login + show + reboot > 1) return usage("--login, --show and --reboot exclude each other");
     try {
         if (show) {
             std::cout << qkd::junossim::device_view(*state);
+            return 0;
+        }
+        if (reboot) {
+            qkd::junossim::Device(*state).reboot();
             return 0;
         }
         if (login) return qkd::junossim::login(*state, faults);

@@ -12,8 +12,9 @@ namespace {
 constexpr Millis ready_after = 2000;
 
 void update_end(EndState& end, const EndConfig& config, Millis device_time, const std::optional<Key>& live) {
-    if (config.ca != end.ca) end = EndState{config.ca, {}, {}, {}};  // bound anew: its sessions start from nothing
-    if (config.ca.empty()) return;
+    // Bound anew or booted: its sessions start from nothing.
+    if (config.ca != end.ca || config.booting != end.booting) end = EndState{config.ca, {}, {}, {}, config.booting};
+    if (config.ca.empty() || config.booting) return;
     const auto primary = config.primary_at(device_time);
     if (primary != end.primary) {
         const bool ran_here = live && (live == end.primary || live == end.preceding);
@@ -122,7 +123,8 @@ Role EndState::role_of(const Key& key) const {
 }
 
 bool WireState::apart() const {
-    return !end[0].ca.empty() && !end[1].ca.empty() && common.empty();
+    const auto up = [](const EndState& e) { return !e.ca.empty() && !e.booting; };
+    return up(end[0]) && up(end[1]) && common.empty();
 }
 
 LinkState WireState::state_at(std::size_t which) const {

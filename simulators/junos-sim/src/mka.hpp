@@ -3,7 +3,8 @@
 // Each end takes part with up to three keys: its primary (the chain key with the latest start-time reached on its own
 // clock, or the pre-shared key), the preceding one (what it ran on before the primary changed, until the new primary
 // is live) and the fallback. A key held by both ends, CKN and CAK alike, is ready two seconds later (IEEE 802.1X-2020
-// clause 9: two hello times to find the peer and agree on a SAK); the wire is live on the best ready key.
+// clause 9: two hello times to find the peer and agree on a SAK); the wire is live on the best ready key. An end that
+// boots has no keys at all and forgets its preceding one; the wire is down meanwhile, but its ends are not apart.
 #pragma once
 
 #include <array>
@@ -35,6 +36,7 @@ struct EndConfig {
     std::optional<Key> pre_shared;
     std::optional<Key> fallback;
     bool keep_preceding = true;
+    bool booting = false;
     bool operator==(const EndConfig&) const = default;
 
     std::optional<Key> primary_at(Millis device_time) const;
@@ -60,6 +62,7 @@ struct EndState {
     std::optional<Key> primary;
     std::optional<Key> preceding;
     std::optional<Key> fallback;
+    bool booting = false;
     Role role_of(const Key& key) const;
 };
 
@@ -74,7 +77,7 @@ struct WireState {
     std::optional<Key> live;
     Millis live_since = 0;
 
-    bool apart() const;  // both ends are configured and share no usable key
+    bool apart() const;  // both ends are configured and up, and share no usable key
     LinkState state_at(std::size_t which) const;
     std::optional<Millis> since(const Key& key) const;
 };

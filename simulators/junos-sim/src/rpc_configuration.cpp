@@ -338,6 +338,7 @@ bool commit_now(Call& c, CommitRequest request) {
         apply({patch}, configuration, false);
     }
     request.user = c.session.user();
+    request.pid = c.session.pid();
     const auto issues = commit(device, configuration, request);
     auto results = add(c.reply, "commit-results");
     if (!report(c, results, issues)) return false;
@@ -414,6 +415,7 @@ void kill_session(Call& c) {
         refuse("no such session", "session-id", "invalid-value");
     }
     if (::kill(static_cast<pid_t>(*pid), SIGTERM) != 0) refuse("cannot end that session", "session-id");
+    device.revert_pending_of(*pid);
     add(c.reply, "ok");
 }
 

@@ -1,8 +1,10 @@
 // One NETCONF session: hello, the loop over messages, and what of the session outlives a single call.
 #include "session.hpp"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <pwd.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -16,6 +18,7 @@ namespace qkd::junossim {
 
 namespace {
 
+constexpr int linger_look_ms = 20;
 constexpr const char* base_ns = "urn:ietf:params:xml:ns:netconf:base:1.0";
 
 void pause(long ms) {
@@ -58,6 +61,7 @@ Session::~Session() {
 // What the device does when a session ends, however it ends: its lock and its uncommitted changes go.
 void Session::release() {
     if (!alive_) return;
+    linger();
     Device device(state_);
     if (device.lock_holder() && device.lock_holder()->pid == pid_) {
         device.discard_candidate();
@@ -65,6 +69,18 @@ void Session::release() {
     }
     std::filesystem::remove(device.session_file(pid_));
     alive_.reset();
+}
+
+// With linger_s: what mgd does behind a connection that died without a word. Until kill-session, or its time is over.
+void Session::linger() const {
+    const DeviceInfo info = read_device_info(state_);
+    if (closing || info.linger <= 0 || end_requested()) return;
+    // Whoever waits for the end of these streams must not wait for this process.
+    const int nothing = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(nothing, stream);
+    ::close(nothing);
+    const Millis until = read_lab(info.lab_file).now() + info.linger * 1000;
+    while (!end_requested() && read_lab(info.lab_file).now() < until) ::poll(nullptr, 0, linger_look_ms);
 }
 
 std::string Session::hello(const DeviceInfo& info) const {
@@ -135,7 +151,8 @@ bool Session::act_on(const Fault& fault, pugi::xml_node reply, bool& answered) {
         pause(fault.ms);
         return true;
     }
-    if (fault.action == "crash") std::_Exit(70);
+    if (fault.action == "reboot") Device(state_).reboot();
+    if (fault.action == "reboot" || fault.action == "crash") std::_Exit(70);
     if (fault.action == "hang") channel_.drain();
     if (fault.action == "garbage") channel_.send("<rpc-reply <<&nonsense; \xff\xfe></rpc-");
     if (fault.action == "error" || fault.action == "lock-held") {
@@ -196,6 +213,7 @@ bool Session::handle(const std::string& message) {
 
 int Session::run() {
     end_on_signals();
+    if (read_device_info(state_).linger > 0) ::signal(SIGHUP, SIG_IGN);
     if (!greet()) return 0;
     bool first = true;
     while (!closing) {

@@ -43,6 +43,7 @@ class Session {
     std::string commit_kind(const pugi::xml_node& operation) const;
     std::string hello(const DeviceInfo& info) const;
     void release();
+    void linger() const;
 
     std::filesystem::path state_;
     Faults faults_;

@@ -33,7 +33,7 @@ WireState read_checkpoint(const fs::path& file) {
         for (std::size_t i = 0; i < 2; ++i) {
             const auto& e = j.at("ends").at(i);
             state.end[i] = {e.at("ca").get<std::string>(), key_from(e.at("primary")), key_from(e.at("preceding")),
-                            key_from(e.at("fallback"))};
+                            key_from(e.at("fallback")), e.value("booting", false)};
         }
         for (const auto& c : j.at("common")) {
             state.common.push_back({key_from(c.at("key")).value(), c.at("since").get<Millis>()});
@@ -52,7 +52,8 @@ void write_checkpoint(const fs::path& file, const WireState& state) {
         ends.push_back({{"ca", e.ca},
                         {"primary", to_json(e.primary)},
                         {"preceding", to_json(e.preceding)},
-                        {"fallback", to_json(e.fallback)}});
+                        {"fallback", to_json(e.fallback)},
+                        {"booting", e.booting}});
     }
     json common = json::array();
     for (const auto& c : state.common) common.push_back({{"key", to_json(c.key)}, {"since", c.since}});
@@ -133,7 +134,7 @@ std::vector<PortView> look_at_ports(const fs::path& state) {
     for (const auto& [name, config] : mka_configuration(device.running(), info)) {
         if (std::any_of(ports.begin(), ports.end(), [&](const PortView& p) { return p.interface == name; })) continue;
         PortView port{name, config.ca, std::nullopt, {}, 0, device.lab_now()};
-        port.wire.end[0] = {config.ca, config.primary_at(device.device_now()), std::nullopt, config.fallback};
+        port.wire.end[0] = {config.ca, config.primary_at(device.device_now()), std::nullopt, config.fallback, false};
         ports.push_back(std::move(port));
     }
     device.prune_timeline(oldest.value_or(device.lab_now()));

@@ -243,3 +243,59 @@ TEST(Wires, ManyLookersAndCommittersAtOnceNeitherHangNorDisagree) {
         EXPECT_EQ(lab.mka(name, "et-0/0/1"), "secured aa");
     }
 }
+
+TEST(Wires, WithoutThePrecedingKeyAReplacedKeyIsGoneAtOnce) {
+    for (const bool preceding : {true, false}) {
+        auto lab = pair();
+        for (const char* name : {"a", "b"}) lab.configure(name, "preceding_key", preceding ? "true" : "false");
+        commit(lab, "a", bind("et-0/0/9") + psk("aa", "01"));
+        commit(lab, "b", bind("xe-0/0/1:0") + psk("aa", "01"));
+        lab.advance(5000);
+        // At one end: no common key is left.
+        commit(lab, "a", psk("bb", "02"));
+        EXPECT_EQ(lab.mka("a", "et-0/0/9"), preceding ? "preceding aa" : "down");
+        EXPECT_EQ(lab.mka("b", "xe-0/0/1:0"), preceding ? "secured aa" : "down");
+        lab.advance(5000);
+        // At both: down until MKA has found its peer on the new one.
+        commit(lab, "b", psk("bb", "02"));
+        EXPECT_EQ(lab.mka("b", "xe-0/0/1:0"), preceding ? "preceding aa" : "init");
+        lab.advance(2000);
+        EXPECT_EQ(lab.mka("a", "et-0/0/9"), "secured bb");
+        // A fallback common to both carries the wire over.
+        const std::string fallback = ca + "fallback-key ckn ff\n" + ca + "fallback-key cak 0f\n";
+        commit(lab, "a", fallback);
+        commit(lab, "b", fallback);
+        lab.advance(5000);
+        commit(lab, "a", psk("cc", "03"));
+        lab.advance(1);
+        EXPECT_EQ(lab.mka("a", "et-0/0/9"), preceding ? "preceding bb" : "fallback ff");
+        EXPECT_EQ(lab.mka("b", "xe-0/0/1:0"), preceding ? "secured bb" : "fallback ff");
+        bool apart = false;
+        lab.advance(1);
+        lab.show("a");
+        for (const auto& line : log_of(lab, wire_ab)) apart = apart || line["apart"].get<bool>();
+        EXPECT_EQ(apart, !preceding);
+    }
+}
+
+TEST(Wires, WithoutThePrecedingKeyAChainRollsOverThroughAGap) {
+    auto lab = pair();
+    lab.configure("a", "preceding_key", "false");  // one end is enough
+    const std::string keys = ca + "pre-shared-key-chain K\n" + chain_key(0, "aa", "01", "2026-01-01.00:01") +
+                             chain_key(1, "bb", "02", "2026-11-18.11:10");
+    commit(lab, "a", bind("et-0/0/9") + keys);
+    commit(lab, "b", bind("xe-0/0/1:0") + keys);
+    lab.advance(199'999);
+    EXPECT_EQ(lab.mka("a", "et-0/0/9"), "secured aa");
+    lab.advance(1);  // 11:10:00 UTC
+    EXPECT_EQ(lab.mka("a", "et-0/0/9"), "init");
+    lab.advance(2000);
+    EXPECT_EQ(lab.mka("a", "et-0/0/9"), "secured bb");
+    lab.advance(1);
+    lab.show("a");
+    for (const auto& line : log_of(lab, wire_ab)) {
+        if (line["at"].get<Millis>() >= lab.now() - 2001) {
+            EXPECT_FALSE(line["apart"].get<bool>()) << line.dump();
+        }
+    }
+}
