@@ -292,6 +292,71 @@ class LifeCycle(unittest.TestCase):
             self.assertEqual(one.ask("kme-2", "mx304-12", f"mx304-11/dec_keys?key_ID={key_id}"), (200, issued))
 
 
+class DeadSessions(unittest.TestCase):
+    """A session that outlives its client, behind the real sshd, and everything that must end it."""
+
+    def locked_and_dead(self, one):
+        """Takes the lock of mx304-11, dies by SIGKILL; the PID of the session."""
+        hold = subprocess.Popen(["ssh", "-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o",
+                                 "UserKnownHostsFile=/dev/null", "-i", one.folder / "ssh" / "id_ed25519", "-p",
+                                 str(one.pipeline["device"]["mx304-11"]["port"]), "-s", f"{USER}@127.0.0.1", "netconf"],
+                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        with hold:
+            hold.stdin.write("<rpc><lock-configuration/></rpc>]]>]]>\n")
+            hold.stdin.flush()
+            replies = ""
+            while "</rpc-reply>" not in replies:
+                line = hold.stdout.readline()
+                self.assertTrue(line, replies)
+                replies += line
+            self.assertNotIn("rpc-error", replies)
+            hold.kill()
+        return int(replies.split("<session-id>")[1].split("<")[0])
+
+    def lock(self, one):
+        done = one.ssh("ssh", "mx304-11", "-s", one.target("mx304-11"), "netconf",
+                       input="<rpc><lock-configuration/></rpc>]]>]]><rpc><close-session/></rpc>]]>]]>")
+        return done.stdout.split("<rpc-reply", 1)[1]
+
+    def test_they_keep_the_lock_until_stop_reboot_or_down(self):
+        with Lab("--linger", "100000") as one:
+            for command in ("stop", "reboot"):
+                pid = self.locked_and_dead(one)
+                for _ in range(2):
+                    self.assertIn(f"(pid {pid})", self.lock(one))
+                lab(command, one.folder, "mx304-11")
+                self.assertFalse(Path(f"/proc/{pid}").exists(), command)
+                lab("start", one.folder, "mx304-11")
+                self.assertNotIn("rpc-error", self.lock(one))
+            self.locked_and_dead(one)
+            lab("down", one.folder)
+            self.assertEqual(processes_of(one.folder), [])
+
+    def test_they_end_when_their_device_time_is_over(self):
+        with Lab("--linger", "100000") as one:
+            pid = self.locked_and_dead(one)
+            self.assertIn(f"(pid {pid})", self.lock(one))
+            lab("advance", one.folder, "100000")
+            deadline = time.monotonic() + 60
+            while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+                time.sleep(0.005)
+            self.assertNotIn("rpc-error", self.lock(one))
+
+    def test_options_describe_every_device(self):
+        with Lab("--linger", "7", "--no-preceding-key", "--timer-lost-at-reboot", "--configured") as one:
+            for device in one.pipeline["device"]:
+                about = json.loads((one.folder / "devices" / device / "device.json").read_text())
+                self.assertEqual((about["linger_s"], about["preceding_key"], about["timer_survives_reboot"]), (7, False, False))
+            lab("reboot", one.folder, "mx304-12")
+            self.assertIn("netconf:base:1.0", one.netconf_hello("mx304-12"))
+            lab("advance", one.folder, "10")
+            self.assertIn("<state>secured</state>", lab("state", one.folder, "mx304-11").stdout)
+            [log] = one.folder.glob("wires/*.log")
+            states = [json.loads(line)["state"] for line in log.read_text().splitlines()]
+            self.assertEqual(states, ["init", "secured", "down", "init", "secured"])
+            self.assertIn("no device", lab("reboot", one.folder, "mx304-99", check=False).stderr)
+
+
 class Topologies(unittest.TestCase):
     def check(self, one):
         """What must hold for every lab: each end is on a wire, no interface in two links, both ends at their own KME."""
