@@ -1,6 +1,11 @@
 // The steps of a change, told from each other by the comments in the device's commit history.
 #include "commit.hpp"
 
+#include <poll.h>
+
+#include <algorithm>
+
+#include "lock_holder.hpp"
 #include "mka_reply.hpp"
 #include "session.hpp"
 
@@ -10,6 +15,8 @@ namespace {
 constexpr const char* confirmed_suffix = " confirmed";
 constexpr const char* revert_suffix = " revert";
 constexpr std::size_t kept_comments = 50;
+// How often a lock that is about to fall is tried.
+constexpr std::chrono::milliseconds between_tries{100};
 
 Result<JunosSession*> own(DeviceSession& session) {
     auto* junos = dynamic_cast<JunosSession*>(&session);
@@ -175,26 +182,33 @@ Result<void> JunosCommit::confirm(Context& context, DeviceSession& session, cons
     auto junos = own(session);
     if (!junos) return std::move(junos).error();
     auto& database = (*junos)->database();
+    const bool held_before = database.locked();
     // Held already on the good way. Without it a commit could carry along what somebody else is editing.
     if (auto locked = database.lock(context); !locked) {
         database.abandon(context);
         return locked;
     }
-    auto log = database.log(context);
-    if (!log) return std::move(log).error();
-    const Position before = locate(*log, comment);
-    if (before.standing == Standing::in_effect) return {};  // a lost answer, asked again
-    if (before.standing != Standing::pending) return not_pending(**junos, comment, "it is not the newest commit");
-    if (auto done = database.commit(context, std::chrono::minutes{0}, comment + confirmed_suffix); !done) return done;
-    // The timer may have been faster: then this was an ordinary commit of the old configuration.
-    log = database.log(context);
-    if (!log) {
-        Error error = std::move(log).error();
-        error.code = ErrorCode::unknown_outcome;
-        return error;
-    }
-    if (locate(*log, comment).standing == Standing::in_effect) return {};
-    return not_pending(**junos, comment, "its timer ended before the confirm");
+    const auto confirm_it = [&]() -> Result<void> {
+        auto log = database.log(context);
+        if (!log) return std::move(log).error();
+        const Position before = locate(*log, comment);
+        if (before.standing == Standing::in_effect) return {};  // a lost answer, asked again
+        if (before.standing != Standing::pending) return not_pending(**junos, comment, "it is not the newest commit");
+        if (auto done = database.commit(context, std::chrono::minutes{0}, comment + confirmed_suffix); !done)
+            return done;
+        // The timer may have been faster: then this was an ordinary commit of the old configuration.
+        log = database.log(context);
+        if (!log) {
+            Error error = std::move(log).error();
+            error.code = ErrorCode::unknown_outcome;
+            return error;
+        }
+        if (locate(*log, comment).standing == Standing::in_effect) return {};
+        return not_pending(**junos, comment, "its timer ended before the confirm");
+    };
+    auto done = confirm_it();
+    if (!done && !held_before) database.abandon(context);
+    return done;
 }
 
 Result<void> JunosCommit::revert(Context& context, DeviceSession& session, const std::string& comment) {
@@ -260,13 +274,10 @@ Result<void> JunosCommit::withdraw(Context& context, DeviceSession& session, con
                                    const std::string& ckn, const std::string& comment) {
     auto junos = own(session);
     if (!junos) return std::move(junos).error();
-    const auto plan = [&](const JunosSession::Snapshot& now) -> Result<std::vector<Statement>> {
-        std::vector<Statement> statements;
-        const std::string slot = find_slot(now.config, target.key_chain, ckn);
-        if (!slot.empty())
-            statements.push_back(remove_at(
-                {{"security", ""}, {"authentication-key-chains", ""}, {"key-chain", target.key_chain}, {"key", slot}}));
-        return statements;
+    MemberChange change;
+    change.remove_from_chain = {ckn};
+    const auto plan = [&](const JunosSession::Snapshot& now) {
+        return plan_change(now.config, now.zone, target, change, false);
     };
     auto staged = (*junos)->stage(context, plan, false);
     if (!staged) return std::move(staged).error();
@@ -286,26 +297,45 @@ Result<bool> JunosCommit::break_lock(Context& context, DeviceSession& session, c
     if (!junos) return std::move(junos).error();
     auto& database = (*junos)->database();
     if (session_id.empty() || session_id == (*junos)->id() || database.locked()) return false;
-    auto locked = database.lock(context);
-    if (locked) {
+    // False when the lock could be had: then nobody holds it, and it is free again.
+    const auto is_held = [&]() -> Result<bool> {
+        auto locked = database.lock(context);
         database.abandon(context);
-        return false;
-    }
-    const Error held = std::move(locked).error();
-    // "configuration database locked by: lab terminal (pid 4711) on since ..": a session-id is the pid of its mgd.
-    const bool dead_one = held.code == ErrorCode::busy && !user_.empty() &&
-                          held.what.find(" " + user_ + " ") != std::string::npos &&
-                          held.what.find("(pid " + session_id + ")") != std::string::npos;
-    if (!dead_one) {
-        database.abandon(context);
-        if (held.code == ErrorCode::busy) return false;
-        return held;
-    }
+        if (locked) return false;
+        Error error = std::move(locked).error();
+        if (error.code != ErrorCode::busy) return error;
+        const auto holder = read_lock_holder(error.what);
+        return holder && holder->user == user_ && holder->pid == session_id;
+    };
+    auto held = is_held();
+    if (!held || !*held) return held;
+    // Junos rolls back what the session had not committed, and its unconfirmed commit (RFC 6241 clause 7.9).
     auto killed = (*junos)->netconf().ask(context, "ending session " + session_id, [&](pugi::xml_node rpc) {
         rpc.append_child("kill-session").append_child("session-id").text().set(session_id.c_str());
     });
-    if (!killed) return std::move(killed).error();
-    return true;
+    if (!killed && killed.error().code != ErrorCode::rejected) {
+        Error error = std::move(killed).error();
+        if (error.code == ErrorCode::auth)
+            error.hint = "the user's login class needs the permission \"maintenance\" to end a session";
+        return error;
+    }
+    // The device says ok before the session is gone.
+    while (true) {
+        held = is_held();
+        if (!held) return held;
+        // A refused kill: it may have ended by itself just before.
+        if (!*held) return killed.ok();
+        if (!killed) return std::move(killed).error();
+        pollfd cancel{context.cancel_fd(), POLLIN, 0};
+        (void)::poll(&cancel, 1, static_cast<int>(std::min(between_tries, context.remaining()).count()));
+        if (context.stop_requested())
+            return Error{ErrorCode::cancelled, Retry::safe, (*junos)->netconf().peer() + ": interrupted", ""};
+        if (context.remaining().count() == 0)
+            return Error{
+                ErrorCode::timeout, Retry::safe,
+                (*junos)->netconf().peer() + ": session " + session_id + " was ended and still holds the configuration",
+                "try again"};
+    }
 }
 
 }  // namespace qkd::junos

@@ -65,6 +65,15 @@ class Planner {
     std::vector<Statement> statements_;
 };
 
+// Does anything in [edit security macsec] name the chain? Without the target's own association if that lets go of it.
+bool is_used(const ConfigModel& now, const MemberTarget& target, bool released) {
+    const auto own = words_of(below(association_path(target), {{"pre-shared-key-chain", ""}}));
+    return std::any_of(now.entries().begin(), now.entries().end(), [&](const Entry& entry) {
+        return entry.words.back() == "pre-shared-key-chain" && entry.value == target.key_chain &&
+               entry.words.front() != "inactive:" && !(released && entry.words == own);
+    });
+}
+
 }  // namespace
 
 Result<std::vector<Statement>> plan_change(const ConfigModel& now, const DeviceZone& zone, const MemberTarget& target,
@@ -79,11 +88,14 @@ Result<std::vector<Statement>> plan_change(const ConfigModel& now, const DeviceZ
     const Path association = association_path(target);
     const Path chain = chain_path(target);
 
-    // Slots in use count even when they are about to go: to delete and to set one in the same load is ambiguous.
     std::set<std::string> used;
-    for (const auto& slot :
-         now.below({"security", "authentication-key-chains", "key-chain", target.key_chain, "key"}, true))
-        used.insert(slot);
+    for (const auto& slot : now.below(words_of(below(chain, {{"key", ""}})), true)) used.insert(slot);
+    std::vector<std::string> leaving;
+    for (const auto& ckn : change.remove_from_chain) {
+        const std::string slot = find_slot(now, target.key_chain, ckn);
+        if (!slot.empty() && std::find(leaving.begin(), leaving.end(), slot) == leaving.end()) leaving.push_back(slot);
+    }
+    const bool emptied = change.add_to_chain.empty() && !leaving.empty() && leaving.size() == used.size();
     for (const auto& key : change.add_to_chain) {
         if (auto good = check_key(key, true, preview); !good) return std::move(good).error();
         std::string slot = key.ckn.empty() ? std::string() : find_slot(now, target.key_chain, key.ckn);
@@ -99,6 +111,16 @@ Result<std::vector<Statement>> plan_change(const ConfigModel& now, const DeviceZ
         for (int i = 0; slot.empty() && i < slots; ++i) {
             if (used.count(std::to_string(i)) == 0) slot = std::to_string(i);
         }
+        if (slot.empty() && !leaving.empty()) {
+            // Written over: to delete and to set one entry in the same load is ambiguous.
+            slot = leaving.front();
+            leaving.erase(leaving.begin());
+            const Path entry = below(chain, {{"key", slot}});
+            for (const auto& leaf : now.below(words_of(entry))) {
+                if (leaf != "key-name" && leaf != "secret" && leaf != "start-time")
+                    plan.add(remove_at(below(entry, {{leaf, ""}})));
+            }
+        }
         if (slot.empty())
             return Error{ErrorCode::exhausted, Retry::never,
                          "key chain " + target.key_chain + " has no free key number in 0..63",
@@ -111,9 +133,11 @@ Result<std::vector<Statement>> plan_change(const ConfigModel& now, const DeviceZ
         start.instant = key.start;
         plan.add(std::move(start));
     }
-    for (const auto& ckn : change.remove_from_chain) {
-        const std::string slot = find_slot(now, target.key_chain, ckn);
-        if (!slot.empty()) plan.add(remove_at(below(chain, {{"key", slot}})));
+    // A chain without keys does not commit; one that is still named may not go: then the device says so.
+    if (emptied && !change.use_chain && !is_used(now, target, change.pre_shared.has_value())) {
+        plan.add(remove_at(chain));
+    } else {
+        for (const auto& slot : leaving) plan.add(remove_at(below(chain, {{"key", slot}})));
     }
     if (change.use_chain) {
         plan.add(remove_at(below(association, {{"pre-shared-key", ""}})));

@@ -137,6 +137,61 @@ TEST(Edits, AFullChainIsSaidToBeFull) {
     EXPECT_EQ(plan.error().code, ErrorCode::exhausted);
 }
 
+TEST(Edits, InAFullChainANewKeyTakesThePlaceOfOneThatGoes) {
+    const auto ckn_of = [](int i) { return "ab" + std::string(i < 10 ? "0" : "") + std::to_string(i); };
+    std::string keys;
+    for (int i = 0; i < 64; ++i)
+        keys += "<key><name>" + std::to_string(i) + "</name><key-name>" + ckn_of(i) + "</key-name>" +
+                (i == 7 ? "<options>basic</options>" : "") + "</key>";
+    const auto now = model("<security><authentication-key-chains><key-chain><name>QKD_CA_1</name>" + keys +
+                           "</key-chain></authentication-key-chains></security>");
+    const auto key = key_5a();
+    MemberChange change;
+    change.add_to_chain = {{ckn_b, &key, start}};
+    change.remove_from_chain = {ckn_of(7), ckn_of(9), ckn_of(7)};
+    auto plan = plan_change(now, DeviceZone(), target(), change, false);
+    ASSERT_TRUE(plan) << plan.error().what;
+    const std::string slot = "security authentication-key-chains key-chain QKD_CA_1 key ";
+    EXPECT_EQ(set_lines(*plan), (Lines{"delete " + slot + "7 options", "set " + slot + "7 key-name " + ckn_b,
+                                       "set " + slot + "7 secret /* SECRET-DATA */",
+                                       "set " + slot + "7 start-time 2026-01-02.03:04:05", "delete " + slot + "9"}));
+    change.add_to_chain.assign(3, change.add_to_chain.front());
+    for (const int i : {0, 1, 2}) change.add_to_chain[static_cast<std::size_t>(i)].ckn = "cd0" + std::to_string(i);
+    plan = plan_change(now, DeviceZone(), target(), change, false);
+    ASSERT_FALSE(plan) << "two places for three keys";
+    EXPECT_EQ(plan.error().code, ErrorCode::exhausted);
+}
+
+TEST(Edits, AChainThatLosesItsLastKeyGoesWhenNobodyNamesIt) {
+    const auto key = key_5a();
+    const std::string chain = "security authentication-key-chains key-chain QKD_CA_1";
+    const std::string ca = "security macsec connectivity-association CA_1 ";
+    auto text = chain_with_two_keys;  // its other key is inactive, and there all the same
+    MemberChange change;
+    change.remove_from_chain = {ckn_a};
+    change.pre_shared = NamedKey{ckn_b, &key, std::nullopt};
+    const Lines replaced{"delete " + ca + "pre-shared-key-chain", "set " + ca + "pre-shared-key ckn " + ckn_b,
+                         "set " + ca + "pre-shared-key cak /* SECRET-DATA */"};
+    const auto lines = [&](const Lines& first) {
+        auto plan = plan_change(model(text), DeviceZone(), target(), change, false);
+        EXPECT_TRUE(plan);
+        Lines expected = first;
+        if (change.pre_shared) expected.insert(expected.end(), replaced.begin(), replaced.end());
+        EXPECT_EQ(set_lines(*plan), expected);
+    };
+    lines({"delete " + chain + " key 0"});
+    const auto inactive = text.find("<key inactive");
+    text.erase(inactive, text.find("</key>", inactive) + 6 - inactive);
+    lines({"delete " + chain});
+    // Still named, by its own association or by an interface: the device is to refuse.
+    change.pre_shared.reset();
+    lines({"delete " + chain + " key 0"});
+    change.pre_shared = NamedKey{ckn_b, &key, std::nullopt};
+    const std::string bound = "<name>et-0/0/8</name>";
+    text.insert(text.find(bound) + bound.size(), "<pre-shared-key-chain>QKD_CA_1</pre-shared-key-chain>");
+    lines({"delete " + chain + " key 0"});
+}
+
 TEST(Edits, AnUnknownKeyIsNeverWritten) {
     MemberChange change;
     change.add_to_chain = {{ckn_b, nullptr, start}};

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "commit_log.hpp"
+#include "lock_holder.hpp"
 #include "netconf_session.hpp"
 
 namespace qkd::junos {
@@ -84,6 +85,29 @@ TEST(CommitLog, TellsPendingFromConfirmed) {
     EXPECT_EQ(find_comment(log, "rotation 7"), 0U);
     EXPECT_FALSE(find_comment(log, "rotation"));
     EXPECT_FALSE(entries("")[0].pending);
+}
+
+TEST(Replies, NameTheHolderOfTheLock) {
+    const auto holder_in = [](const std::string& message) {
+        const auto r = reply("<rpc-reply><rpc-error><error-severity>error</error-severity><error-message>" + message +
+                             "</error-message></rpc-error></rpc-reply>");
+        return read_lock_holder("192.0.2.1: " + r.complaint());
+    };
+    const std::string since = " on since 2021-05-06 11:04:06 UTC, idle 00:04:48\n      exclusive \n";
+    for (const char* terminal : {"admin terminal  (pid 32260)", "admin terminal p0 (pid 32260)", "admin (pid 32260)"}) {
+        const auto holder = holder_in("\nconfiguration database locked by:\n  " + std::string(terminal) + since);
+        ASSERT_TRUE(holder) << terminal;
+        EXPECT_EQ(holder->user, "admin");
+        EXPECT_EQ(holder->pid, "32260");
+    }
+    for (const char* other :
+         {"configuration database modified", "configuration database locked by: admin",
+          "configuration database locked by: (pid 7)", "configuration database locked by: admin terminal (pid x7)",
+          "configuration database locked by: admin terminal (pid 7", "",
+          "configuration database locked by: admin terminal (pid 7) on since x bob terminal (pid 8) on since y"}) {
+        const auto holder = holder_in(other);
+        EXPECT_FALSE(holder && holder->user == "admin" && holder->pid == "7") << other;
+    }
 }
 
 }  // namespace

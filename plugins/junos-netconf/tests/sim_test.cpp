@@ -301,20 +301,134 @@ TEST(Sim, NamesWhoHoldsTheLockAndWhoseCommitIsPending) {
     ASSERT_FALSE(busy);
     EXPECT_EQ(busy.error().code, ErrorCode::busy);
     EXPECT_EQ(busy.error().retry, Retry::safe);
-    EXPECT_NE(busy.error().what.find(user_name()), std::string::npos) << busy.error().what;
+    EXPECT_NE(busy.error().what.find(user_name() + " terminal (pid " + first->id() + ") on since 20"),
+              std::string::npos)
+        << busy.error().what;
 
     Junos::expect(j.commit->commit_confirmed(j.context, *first, std::chrono::minutes{5}, "theirs"));
     Junos::expect(j.commit->release(j.context, *first));
     busy = j.commit->stage(j.context, *second, j.target, change);
     ASSERT_FALSE(busy);
     EXPECT_EQ(busy.error().code, ErrorCode::busy);
-    EXPECT_NE(busy.error().what.find("theirs"), std::string::npos) << busy.error().what;
+    EXPECT_NE(busy.error().what.find("user " + user_name() + " is pending (\"theirs\")"), std::string::npos)
+        << busy.error().what;
+    auto withdrawn = j.commit->withdraw(j.context, *second, j.target, ckn_a, "withdraw");
+    ASSERT_FALSE(withdrawn);
+    EXPECT_EQ(withdrawn.error().code, ErrorCode::busy);
     // Having been refused it did not confirm what it met.
     ASSERT_TRUE(j.read(*second).pending);
     // Their commit is not ours to confirm.
     auto confirmed = j.commit->confirm(j.context, *second, "mine");
     ASSERT_FALSE(confirmed);
     EXPECT_EQ(confirmed.error().code, ErrorCode::conflict);
+}
+
+TEST(Sim, EndsItsOwnDeadSessionAndNoOther) {
+    Junos j;
+    auto dead = j.open();
+    j.bring_up(*dead);
+    MemberChange change;
+    change.add_to_chain = {{ckn_b, &j.key_b, j.now(*dead) + 600s}};
+    const auto session = j.open();
+    const auto breaks = [&](PluginObject<Commit>& commit, const std::string& id) {
+        auto broke = commit->break_lock(j.context, *session, id);
+        EXPECT_TRUE(broke) << broke.error().what;
+        return broke && *broke;
+    };
+    const auto locked = [&] {
+        auto busy = j.commit->stage(j.context, *session, j.target, change);
+        return !busy && busy.error().code == ErrorCode::busy;
+    };
+    EXPECT_FALSE(breaks(j.commit, dead->id())) << "nobody holds it";
+    ASSERT_TRUE(dead->alive());
+
+    Junos::expect(j.commit->stage(j.context, *dead, j.target, change));
+    auto values = j.device.values();
+    values["user"] = "somebody";
+    PluginObject<Commit> other_user(qkd_plugin_v1, StageKind::commit, values);
+    for (const std::string& id : {session->id(), std::string(), dead->id() + "0", std::string("1")})
+        EXPECT_FALSE(breaks(j.commit, id)) << id;
+    EXPECT_FALSE(breaks(other_user, dead->id())) << "the same session, but another user's";
+    EXPECT_TRUE(locked()) << "nothing was touched";
+
+    EXPECT_TRUE(breaks(j.commit, dead->id()));
+    // At once and clean: what the dead session had staged is gone.
+    MemberChange again;
+    again.add_to_chain = {{ckn_b, &j.key_b, j.now(*session) + 900s}};
+    Junos::expect(j.commit->stage(j.context, *session, j.target, again));
+    auto late = j.commit->commit_confirmed(j.context, *dead, std::chrono::minutes{5}, "too late");
+    ASSERT_FALSE(late);
+    EXPECT_FALSE(dead->alive());
+    EXPECT_FALSE(breaks(j.commit, dead->id())) << "the lock is now its own";
+    Junos::expect(j.commit->discard(j.context, *session));
+    EXPECT_EQ(j.read(*session).keys.size(), 1U);
+    EXPECT_FALSE(breaks(j.commit, dead->id())) << "once is enough";
+}
+
+TEST(Sim, ALockOfAnotherUserIsNotBrokenAndADeniedKillSaysWhatIsMissing) {
+    Junos j;
+    auto session = j.open();
+    const auto held_by = [&](const std::string& user) {
+        j.device.fault(
+            R"({"rpc":"lock-configuration","action":"error","message":"configuration database locked by:\n  )" + user +
+            R"( terminal  (pid 32260) on since 2021-05-06 11:04:06 UTC, idle 00:04:48\n      exclusive "})");
+    };
+    for (const std::string& user : {"x" + user_name(), user_name() + "x", std::string("terminal")}) {
+        held_by(user);
+        auto broke = j.commit->break_lock(j.context, *session, "32260");
+        ASSERT_TRUE(broke) << "no session was asked to end: " << broke.error().what;
+        EXPECT_FALSE(*broke);
+    }
+    held_by(user_name());
+    auto broke = j.commit->break_lock(j.context, *session, "32260");
+    ASSERT_FALSE(broke) << "there is no such session, and the lock stays";
+    EXPECT_EQ(broke.error().code, ErrorCode::rejected);
+    j.device.deny("kill-session");
+    broke = j.commit->break_lock(j.context, *session, "32260");
+    ASSERT_FALSE(broke);
+    EXPECT_EQ(broke.error().code, ErrorCode::auth);
+    EXPECT_NE(broke.error().hint.find("maintenance"), std::string::npos);
+}
+
+TEST(Sim, WaitsForTheLockOfAKilledSessionUntilTheDeadline) {
+    Junos j;
+    auto dead = j.open();
+    MemberChange change;
+    change.add_to_chain = {{ckn_a, &j.key_a, j.now(*dead)}};
+    Junos::expect(j.commit->stage(j.context, *dead, j.target, change));
+    auto session = j.open();
+    const auto still_held_by = [&](const DeviceSession& holder, const std::string& when) {
+        j.device.fault(
+            R"({"rpc":"lock-configuration","action":"error","message":"configuration database locked by:\n  )" +
+            user_name() + " terminal  (pid " + holder.id() +
+            R"() on since 2021-05-06 11:04:06 UTC\n      exclusive ")" + when + "}");
+    };
+    still_held_by(*dead, R"(,"nth":2)");  // it falls only after it has been looked at once more
+    auto broke = j.commit->break_lock(j.context, *session, dead->id());
+    ASSERT_TRUE(broke) << broke.error().what;
+    EXPECT_TRUE(*broke);
+
+    auto stubborn = j.open();
+    still_held_by(*stubborn, "");
+    TestContext impatient(800ms);
+    broke = j.commit->break_lock(impatient, *session, stubborn->id());
+    ASSERT_FALSE(broke);
+    EXPECT_EQ(broke.error().code, ErrorCode::timeout) << broke.error().what;
+    EXPECT_EQ(broke.error().retry, Retry::safe);
+    EXPECT_TRUE(session->alive());
+}
+
+TEST(Sim, ARefusedConfirmKeepsNoLock) {
+    Junos j;
+    auto session = j.open();
+    j.bring_up(*session);
+    auto refused = j.commit->confirm(j.context, *session, "never made");
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, ErrorCode::conflict);
+    auto other = j.open();
+    MemberChange change;
+    change.add_to_chain = {{ckn_b, &j.key_b, j.now(*other) + 600s}};
+    Junos::expect(j.commit->stage(j.context, *other, j.target, change));
 }
 
 TEST(Sim, WithdrawDeletesExactlyOneKey) {
@@ -376,6 +490,36 @@ TEST(Sim, ReplacesAPreSharedKeyAndKeepsTheOldOneAsFallback) {
     ASSERT_EQ(state.keys.size(), 2U);
     EXPECT_EQ(state.keys[0].place, KeyPlace::chain);
     EXPECT_EQ(state.keys[1].place, KeyPlace::fallback);
+}
+
+TEST(Sim, FromTheChainBackToAPreSharedKeyTheWholeChainGoes) {
+    Junos j;
+    auto session = j.open();
+    j.bring_up(*session);
+    MemberChange change;
+    change.pre_shared = NamedKey{ckn_b, &j.key_b, std::nullopt};
+    change.fallback = NamedKey{ckn_a, &j.key_a, std::nullopt};
+    change.remove_from_chain = {ckn_a};
+    Junos::expect(j.commit->stage(j.context, *session, j.target, change));
+    Junos::expect(j.commit->commit_confirmed(j.context, *session, std::chrono::minutes{5}, "back"));
+    Junos::expect(j.commit->confirm(j.context, *session, "back"));
+    Junos::expect(j.commit->release(j.context, *session));
+    const auto state = j.read(*session);
+    EXPECT_FALSE(state.uses_chain);
+    ASSERT_EQ(state.keys.size(), 2U);
+    EXPECT_EQ(state.keys[0].place, KeyPlace::pre_shared);
+    EXPECT_EQ(state.keys[1].place, KeyPlace::fallback);
+    EXPECT_EQ(j.device.show().find("key-chain"), std::string::npos);
+}
+
+TEST(Sim, TheLastKeyOfAChainInUseCannotGo) {
+    Junos j;
+    auto session = j.open();
+    j.bring_up(*session);
+    auto refused = j.commit->withdraw(j.context, *session, j.target, ckn_a, "withdraw");
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, ErrorCode::rejected) << refused.error().what;
+    EXPECT_EQ(j.read(*session).keys.size(), 1U);
 }
 
 TEST(Sim, CarriesFilesAtomically) {

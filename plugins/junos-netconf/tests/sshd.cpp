@@ -94,7 +94,7 @@ std::string run_program(const std::vector<std::string>& arguments) {
     return output;
 }
 
-SimulatedDevice::SimulatedDevice(const SshdOptions& options) {
+SimulatedDevice::SimulatedDevice(const SshdOptions& options) : options_(options) {
     namespace fs = std::filesystem;
     const fs::path ssh = temp_.path() / "ssh";
     fs::create_directories(ssh);
@@ -102,11 +102,7 @@ SimulatedDevice::SimulatedDevice(const SshdOptions& options) {
     run_program({"/usr/bin/ssh-keygen", "-q", "-t", options.host_key_type, "-N", "", "-f", ssh / "host_key"});
     run_program({"/usr/bin/ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", ssh / "client_key"});
     fs::copy_file(ssh / "client_key.pub", ssh / "authorized_keys");
-    support::write_file(state() / "device.json",
-                        R"({"name":"mx1","model":"mx304","zone":")" + options.zone + R"(","rfc_compliant":)" +
-                            word(options.rfc_compliant) + R"(,"version_1_1":)" + word(options.version_1_1) +
-                            R"(,"routing_engines":)" + std::to_string(options.routing_engines) +
-                            (options.lab ? R"(,"lab":"../lab.json")" : "") + "}\n");
+    write_device("");
     if (options.lab) {
         epoch_ =
             std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch());
@@ -160,6 +156,20 @@ support::Values SimulatedDevice::values() const {
             {"user", user_name()},
             {"ssh_key", "file:" + (temp_.path() / "ssh/client_key").string()},
             {"known_hosts", known.string()}};
+}
+
+void SimulatedDevice::write_device(const std::string& deny) const {
+    support::write_file(state() / "device.json.new",
+                        R"({"name":"mx1","model":"mx304","zone":")" + options_.zone + R"(","rfc_compliant":)" +
+                            word(options_.rfc_compliant) + R"(,"version_1_1":)" + word(options_.version_1_1) +
+                            R"(,"routing_engines":)" + std::to_string(options_.routing_engines) +
+                            (deny.empty() ? "" : R"(,"deny":[")" + deny + R"("])") +
+                            (options_.lab ? R"(,"lab":"../lab.json")" : "") + "}\n");
+    std::filesystem::rename(state() / "device.json.new", state() / "device.json");
+}
+
+void SimulatedDevice::deny(const std::string& rpc) {
+    write_device(rpc);
 }
 
 void SimulatedDevice::write_lab() const {

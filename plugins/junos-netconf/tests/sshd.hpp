@@ -44,10 +44,14 @@ class SimulatedDevice {
     void advance(std::chrono::seconds time);
     /// One scripted fault of the simulator as JSON; empty takes it away.
     void fault(const std::string& json);
+    /// From now on the device's user may not make this call.
+    void deny(const std::string& rpc);
 
   private:
     void write_lab() const;
+    void write_device(const std::string& deny) const;
 
+    SshdOptions options_;
     support::TempDir temp_;
     std::chrono::milliseconds epoch_{};
     std::chrono::milliseconds advanced_{};
