@@ -97,10 +97,11 @@ void reverts(Trial& trial) {
     trial.expect(!rig.read().pending, "a commit is still pending after revert");
     trial.must(rig.commit().revert(trial.context(), rig.session(), comment), "revert again");
     trial.expect(rig.configured() == before, "reverting again goes back too far");
+    // A refusal leaves no lock behind.
     (void)trial.must_fail(rig.commit().confirm(trial.context(), rig.session(), comment), "confirm after revert", {});
-    trial.must(rig.commit().release(trial.context(), rig.session()), "release");
     const auto other = rig.another_session();
-    trial.must(rig.commit().stage(trial.context(), *other, rig.target(), rig.change(key)), "stage after revert");
+    trial.must(rig.commit().stage(trial.context(), *other, rig.target(), rig.change(key)),
+               "stage by another session after a refused confirm");
     trial.must(rig.commit().discard(trial.context(), *other), "discard");
 }
 
@@ -131,6 +132,40 @@ void confirms(Trial& trial) {
     trial.either(rig.commit().confirm(trial.context(), rig.session(), comment), "confirm once more");
     trial.must(rig.commit().release(trial.context(), rig.session()), "release");
     trial.expect(has(rig.read(), key), "confirming once more takes the key away");
+}
+
+void breaks_locks(Trial& trial) {
+    DeviceRig rig(trial);
+    Trial::needs(!rig.session().id().empty(), "the device has no names for its sessions");
+    rig.bring_up();
+    const std::string before = rig.configured();
+    const OwnKey key = rig.new_key();
+    const MemberChange change = rig.change(key);
+    const auto other = rig.another_session();
+    const std::string id = rig.session().id();
+    trial.expect(other->id() != id, "two sessions at the same time have the same name");
+    const auto broke = [&](const std::string& name, const std::string& what) {
+        return trial.must(rig.commit().break_lock(trial.context(), *other, name), what);
+    };
+    trial.expect(!broke(id, "break_lock while nobody holds it"), "break_lock says that it broke a lock of nobody");
+    trial.must(rig.commit().stage(trial.context(), rig.session(), rig.target(), change), "stage");
+    for (const std::string& name : {std::string(), other->id(), id + "0"}) {
+        trial.expect(!broke(name, "break_lock of another session"),
+                     "break_lock says that it broke the lock of a session that does not hold it");
+    }
+    (void)trial.must_fail(rig.commit().stage(trial.context(), *other, rig.target(), change),
+                          "stage after break_lock of another session", {ErrorCode::busy});
+    trial.expect(broke(id, "break_lock"), "break_lock does not break the lock of the session named");
+    trial.must(rig.commit().stage(trial.context(), *other, rig.target(), change), "stage right after break_lock");
+    (void)trial.must_fail(rig.commit().commit_confirmed(trial.context(), rig.session(), minutes{5}, rig.new_comment()),
+                          "commit confirmed by the session whose lock was broken", {});
+    trial.must(rig.commit().discard(trial.context(), *other), "discard");
+    trial.expect(!broke(id, "break_lock again"), "break_lock says that it broke a lock that was broken before");
+    trial.must(other->close(trial.context()), "close");
+    const auto fresh = rig.another_session();
+    const auto state = trial.must(rig.commit().read(trial.context(), *fresh, rig.target()), "read");
+    trial.expect(!has(state, key), "what the dead session had staged is in effect");
+    trial.expect(rig.configured(*fresh) == before, "breaking a lock changes what is configured");
 }
 
 void withdraws(Trial& trial) {
@@ -213,6 +248,8 @@ const std::vector<Law>& commit_laws() {
         {"commit.lock", "a lock or a pending commit of another session is busy, and is not disturbed", locks},
         {"commit.revert", "revert brings back exactly what was configured; again is success", reverts},
         {"commit.confirm", "a confirmed key stays, and reads back as written", confirms},
+        {"commit.break-lock", "break_lock ends the session it is told, if that holds the lock, and nothing else",
+         breaks_locks},
         {"commit.withdraw", "withdraw deletes exactly the named key; again is success", withdraws},
         {"commit.expiry", "without a confirm the device goes back by itself, and a late confirm is an error", expires},
         {"commit.session", "a session of another plugin is refused as internal", foreign_commit_session}};

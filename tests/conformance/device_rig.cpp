@@ -86,8 +86,8 @@ MemberState DeviceRig::read() {
     return trial_.must(commit_->read(trial_.context(), *session_, target()), "read");
 }
 
-std::string DeviceRig::configured() {
-    const MemberState state = read();
+std::string DeviceRig::configured(DeviceSession& session) {
+    const MemberState state = trial_.must(commit_->read(trial_.context(), session, target()), "read");
     std::string text = state.association_exists ? "association" : "nothing";
     text += state.uses_chain ? " chain" : "";
     for (const auto& name : state.bound_interfaces) text += " " + name;

@@ -38,7 +38,8 @@ class DeviceRig {
     MemberChange change(const OwnKey& key);
     MemberState read();
     /// What is configured, in a comparable form; the keys themselves as a hash.
-    std::string configured();
+    std::string configured() { return configured(*session_); }
+    std::string configured(DeviceSession& session);
     /// A comment that no other commit has; the rig reverts it when the law ends.
     std::string new_comment();
     /// The key is to be withdrawn when the law ends.

@@ -69,7 +69,7 @@ TEST(Kit, AnHonestDevicePassesEveryLawThatCanBeTried) {
     const auto tried = std::count_if(outcomes.begin(), outcomes.end(), [](const Outcome& outcome) {
         return outcome.law.starts_with("commit.") && outcome.verdict == Verdict::held;
     });
-    EXPECT_EQ(tried, 9) << to_text(outcomes);
+    EXPECT_EQ(tried, 10) << to_text(outcomes);
 }
 
 struct DeviceLie {
@@ -89,6 +89,8 @@ INSTANTIATE_TEST_SUITE_P(
         DeviceLie{Lie::discard_keeps, "commit.discard"}, DeviceLie{Lie::lock_ignored, "commit.lock"},
         DeviceLie{Lie::pending_ignored, "commit.lock"}, DeviceLie{Lie::revert_does_nothing, "commit.revert"},
         DeviceLie{Lie::late_confirm_is_ok, "commit.expiry"}, DeviceLie{Lie::preview_shows_key, "commit.preview"},
+        DeviceLie{Lie::confirm_keeps_lock, "commit.revert"}, DeviceLie{Lie::break_does_nothing, "commit.break-lock"},
+        DeviceLie{Lie::breaks_any_lock, "commit.break-lock"}, DeviceLie{Lie::break_keeps_change, "commit.break-lock"},
         DeviceLie{Lie::wrong_cak, "commit.confirm"}, DeviceLie{Lie::withdraw_takes_more, "commit.withdraw"},
         DeviceLie{Lie::never_expires, "commit.expiry"}, DeviceLie{Lie::wrong_start, "commit.confirm"},
         DeviceLie{Lie::not_idempotent, "initial-config.again"}, DeviceLie{Lie::takes_any_session, "commit.session"},

@@ -195,10 +195,11 @@ class ModelCommit final : public Commit {
         m.lock = nullptr;  // a pending commit is guard enough
         return {};
     }
-    Result<void> confirm(Context&, DeviceSession&, const std::string& comment) override {
+    Result<void> confirm(Context&, DeviceSession& session, const std::string& comment) override {
         Model& m = model();
         m.expire();
         if (m.pending != comment && m.lie != Lie::late_confirm_is_ok) {
+            if (m.lie == Lie::confirm_keeps_lock) m.lock = &session;
             return fault(ErrorCode::conflict, "not pending");
         }
         m.forget_pending();
@@ -225,7 +226,9 @@ class ModelCommit final : public Commit {
     }
     Result<bool> break_lock(Context&, DeviceSession&, const std::string& session_id) override {
         Model& m = model();
-        if (m.lock == nullptr || m.lock_id != session_id) return false;
+        if (m.lock == nullptr || (m.lock_id != session_id && m.lie != Lie::breaks_any_lock)) return false;
+        if (m.lie == Lie::break_does_nothing) return true;
+        if (m.lie == Lie::break_keeps_change) m.running = *m.candidate;
         m.candidate.reset();
         m.lock = nullptr;
         return true;

@@ -16,6 +16,10 @@ enum class Lie : std::uint8_t {
     pending_ignored,      ///< stages, and by that confirms, while a foreign commit is pending
     revert_does_nothing,  ///< says ok
     late_confirm_is_ok,   ///< confirm of what is not pending any more says ok
+    confirm_keeps_lock,   ///< a refused confirm leaves the lock taken
+    break_does_nothing,   ///< break_lock says that it did
+    breaks_any_lock,      ///< break_lock does not look whose lock it is
+    break_keeps_change,   ///< what the broken session had staged is committed
     preview_shows_key,    ///< the CAK stands in the preview
     wrong_cak,            ///< truncates the CAK
     withdraw_takes_more,  ///< deletes the whole chain
