@@ -4,9 +4,11 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 namespace qkd::kme_sim {
@@ -14,7 +16,8 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr const char* names[] = {"issued", "fetched", "refused"};
+/// In the order of AuditEvent::Kind.
+constexpr const char* names[] = {"issued", "fetched", "refused", "shared", "deleted"};
 
 Error file_error(const std::string& path, const std::string& what) {
     return Error{.code = ErrorCode::config, .what = "audit file " + path + ": " + what, .hint = "name another file"};
@@ -25,13 +28,9 @@ bool parse(const std::string& line, AuditEvent& event) {
     if (!json.is_object()) return false;
     try {
         const std::string kind = json.at("event");
-        if (kind == names[0]) {
-            event.kind = AuditEvent::Kind::issued;
-        } else if (kind == names[1]) {
-            event.kind = AuditEvent::Kind::fetched;
-        } else {
-            event.kind = AuditEvent::Kind::refused;
-        }
+        const auto* const name = std::find(std::begin(names), std::end(names), kind);
+        if (name == std::end(names)) return false;
+        event.kind = static_cast<AuditEvent::Kind>(name - std::begin(names));
         event.time = TimePoint(std::chrono::milliseconds(json.at("unix_ms").get<std::int64_t>()));
         event.kme = json.at("kme");
         event.caller = json.at("caller");
@@ -48,6 +47,10 @@ bool parse(const std::string& line, AuditEvent& event) {
 }
 
 }  // namespace
+
+const char* to_string(AuditEvent::Kind kind) {
+    return names[static_cast<int>(kind)];
+}
 
 Result<std::unique_ptr<AuditFile>> AuditFile::open(const std::string& path) {
     if (path.empty()) return std::unique_ptr<AuditFile>(new AuditFile(-1));
@@ -73,12 +76,9 @@ AuditFile::~AuditFile() {
 
 void AuditFile::record(const AuditEvent& event) {
     if (descriptor_ < 0) return;
-    Json json = {{"time", to_rfc3339(event.time)},
-                 {"unix_ms", event.time.time_since_epoch().count()},
-                 {"event", names[static_cast<int>(event.kind)]},
-                 {"kme", event.kme},
-                 {"caller", event.caller},
-                 {"key_ID", event.key_id}};
+    Json json = {{"time", to_rfc3339(event.time)}, {"unix_ms", event.time.time_since_epoch().count()},
+                 {"event", to_string(event.kind)}, {"kme", event.kme},
+                 {"caller", event.caller},         {"key_ID", event.key_id}};
     if (!event.key.empty()) json["key"] = to_hex(event.key);
     if (!event.master.empty()) json["master"] = event.master;
     if (!event.slaves.empty()) json["slaves"] = event.slaves;

@@ -1,4 +1,4 @@
-// The audit file: one JSON object a line for every key issued, fetched or refused. It holds the keys themselves,
+// The audit file: one JSON object a line for every key issued, shared, fetched, deleted or refused. It holds the keys themselves,
 // because the test harness must know what to search logs for, and because a restarted kme-sim takes its undelivered
 // keys from it.
 #pragma once
@@ -13,17 +13,19 @@
 namespace qkd::kme_sim {
 
 struct AuditEvent {
-    enum class Kind { issued, fetched, refused };
+    enum class Kind { issued, fetched, refused, shared, deleted };
     Kind kind = Kind::issued;
     TimePoint time{};
     std::string kme{};     ///< who was asked
     std::string caller{};  ///< the SAE that asked
     std::string key_id{};
-    Bytes key{};                        ///< empty when refused
+    Bytes key{};                        ///< of issued and fetched
     std::string master{};               ///< of fetched and refused: the master the caller named
-    std::vector<std::string> slaves{};  ///< of issued: who may fetch
+    std::vector<std::string> slaves{};  ///< of issued: who may fetch; of shared: who may besides
     std::string reason{};               ///< of refused
 };
+
+const char* to_string(AuditEvent::Kind kind);
 
 /// Where events go. Called under the pool's lock, so lines stand in the order in which things happened.
 class AuditSink {

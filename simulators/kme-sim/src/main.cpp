@@ -21,12 +21,14 @@
 
 namespace {
 
-constexpr const char* help = R"(kme-sim: key management entities that speak ETSI GS QKD 014 V1.1.1 over HTTPS
+constexpr const char* help =
+    R"(kme-sim: key management entities that speak ETSI GS QKD 014 V1.1.1, SKIP and a REST API of its own over HTTPS
 
   kme-sim --config FILE [--ready-fd N]
 
 Serves every KME of FILE, each on its own port, until SIGTERM or SIGINT. When all of them listen, it writes one line to
 stdout (and to descriptor N): ready NAME=PORT NAME=PORT ...
+All APIs give out the keys of one pool; a key minted by one of them can be fetched by another.
 Callers must show a client certificate; its common name is the SAE ID. Exit codes: 0 ended by a signal, 2 usage,
 configuration or a port that is taken.
 
@@ -51,7 +53,8 @@ FILE (TOML; relative paths are relative to it):
   kme = "kme-1"                 any other KME answers it with 401
 
 Faults: {"faults":[{"kme":"kme-1","call":"enc_keys","nth":2,"action":"error","status":503,"message":"no light"}]}
-  kme, sae (the caller): a name or "*"; call: enc_keys, dec_keys, status or "*"; nth (from 1, counted from the first
+  kme, sae (the caller): a name or "*"; call: enc_keys, dec_keys, status (or what comes nearest in the other APIs) or
+  "*"; nth (from 1, counted from the first
   request after the entry appeared) or "every":true; "id": anything, to tell equal entries apart
   action: delay (ms), drop, error (status, message), garbage, hang (ms, 0 = for ever), consume-then-drop,
           consume-then-hang (ms), empty, short-key, wrong-id, duplicate; each strike is a line in the file's FILE.log

@@ -245,7 +245,7 @@ class KmeServer::Impl {
         }
         out.status = response.status;
         if (!response.allow.empty()) out.set_header("Allow", response.allow);
-        if (!response.body.empty()) out.set_content(response.body, "application/json");
+        if (!response.body.empty()) out.set_content(response.body, response.content_type);
     }
 
     const KmeSettings settings_;

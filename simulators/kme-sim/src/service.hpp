@@ -1,4 +1,5 @@
-// ETSI GS QKD 014 V1.1.1 itself: takes a request apart, asks the pool and words the answer. No sockets here.
+// A KME without its sockets: requests in, answers out. Behind each KME there are three doors to the one key pool:
+// ETSI GS QKD 014 V1.1.1 (etsi014.cpp), SKIP (skip.cpp) and the outline API (outline.cpp).
 #pragma once
 
 #include <chrono>
@@ -27,7 +28,8 @@ struct Response {
         hang   ///< say nothing for `delay` (0: until the caller gives up), then end the connection
     };
     int status = 200;
-    std::string body{};   ///< JSON; empty = none
+    std::string body{};  ///< empty = none
+    std::string content_type = "application/json";
     std::string allow{};  ///< of 405: the methods there are
     std::chrono::milliseconds delay{0};
     Delivery delivery = Delivery::send;
@@ -41,17 +43,6 @@ class Service {
     Response answer(const Request& request);
 
   private:
-    struct Call {
-        std::string peer;  ///< the SAE of the path, unescaped
-        std::string name;  ///< status, enc_keys or dec_keys
-        std::multimap<std::string, std::string> query;
-    };
-
-    Response carry_out(const Request& request, const Call& call);
-    Response status(const Request& request, const Call& call, const Limits& limits);
-    Response enc_keys(const Request& request, const Call& call, const Limits& limits);
-    Response dec_keys(const Request& request, const Call& call);
-
     std::map<std::string, Limits> limits_;      ///< by KME
     std::map<std::string, std::string> homes_;  ///< KME of each SAE
     const PoolSettings pool_settings_;
