@@ -51,6 +51,75 @@ TEST(Mka, Detail) {
     expect(mka[1], "et-2/0/2", MkaState::fallback, "aa0000000f");
 }
 
+TEST(Mka, SummaryAroundARollover) {
+    const auto mka = from_text("mka_summary_rollover.txt", {"ge-0/0/1", "et-0/0/9", "xe-0/0/1:0", "xe-0/0/2:0"});
+    // The preceding key still answers for a while; the primary is what it runs on.
+    expect(mka[0], "ge-0/0/1", MkaState::secured, ckn('2'));
+    expect(mka[1], "et-0/0/9", MkaState::secured, ckn('1'));
+    expect(mka[2], "xe-0/0/1:0", MkaState::preceding, ckn('1'));
+    expect(mka[3], "xe-0/0/2:0", MkaState::preceding, ckn('1'));
+}
+
+TEST(Mka, SummaryOfReleasesWithoutTypes) {
+    const auto mka = from_text("mka_summary_states.txt", {"et-0/0/20:2", "et-0/0/20:3"});
+    expect(mka[0], "et-0/0/20:2", MkaState::secured, ckn('1'));
+    expect(mka[1], "et-0/0/20:3", MkaState::down, "");
+}
+
+TEST(Mka, BriefInItsOtherLayouts) {
+    expect(from_text("mka_block_flush.txt", {"et-0/0/20:2"})[0], "et-0/0/20:2", MkaState::secured, ckn('1'));
+    // A key that waits for its start-time is not listed; the one before is live.
+    expect(from_text("mka_brief_rekeyed.txt", {"et-2/0/4"})[0], "et-2/0/4", MkaState::secured, ckn('1'));
+}
+
+TEST(Mka, DetailOnThePrecedingKeyAndUnsecured) {
+    const auto mka = from_text("mka_detail_preceding.txt", {"et-2/0/2", "et-2/0/4"});
+    expect(mka[0], "et-2/0/2", MkaState::preceding, ckn('1'));
+    expect(mka[1], "et-2/0/4", MkaState::down, "");
+}
+
+TEST(Mka, XmlWithAnEntryForEveryKey) {
+    const auto session = [](const std::string& name, const std::string& state, const std::string& main,
+                            const std::string& keys) {
+        return "<mka-session-information><interface-name>" + name + "</interface-name><interface-state>" + state +
+               "</interface-state>" + main + "<preceding-key>enabled</preceding-key>" + keys +
+               "</mka-session-information>";
+    };
+    const auto key = [](const std::string& element, const std::string& name, const std::string& type,
+                        const std::string& status) {
+        return "<" + element + "><cak-name>" + name + "</cak-name><cak-type>" + type + "</cak-type>" +
+               (status.empty() ? "" : "<cak-status>" + status + "</cak-status>") + "</" + element + ">";
+    };
+    const auto plain = [](const std::string& name, const std::string& type) {
+        return "<cak-name>" + name + "</cak-name><cak-type>" + type + "</cak-type>";
+    };
+    const std::string text =
+        "<rpc-reply>" +
+        session(
+            "et-0/0/1", "Secured - Preceding", plain("AA01", "preceding"),
+            key("session-live", "AA01", "preceding", "live") + key("session-cak", "AA02", "primary", "in-progress") +
+                key("session-cak", "AA01", "preceding", "live") + key("session-cak", "AA0F", "fallback", "active")) +
+        session("et-0/0/2", "Secured - Fallback", plain("AA0F", "fallback"),
+                key("session-live", "AA0F", "fallback", "live") + key("session-cak", "AA02", "primary", "in-progress") +
+                    key("session-cak", "AA0F", "fallback", "live")) +
+        session("et-0/0/3", "Secured - Primary", plain("AA02", "primary"),
+                key("session-live", "AA02", "primary", "live") + key("session-cak", "AA02", "primary", "live") +
+                    key("session-cak", "AA01", "preceding", "active")) +
+        session("et-0/0/4", "Unsecured", plain("AA02", "primary"),
+                key("session-cak", "AA02", "primary", "in-progress")) +
+        "</rpc-reply>";
+    auto document = XmlDocument::parse(SecretBytes(std::string_view(text)));
+    ASSERT_TRUE(document);
+    bool understood = false;
+    const auto mka =
+        judge_mka(read_mka_xml(document->root(), understood), {"et-0/0/1", "et-0/0/2", "et-0/0/3", "et-0/0/4"});
+    EXPECT_TRUE(understood);
+    expect(mka[0], "et-0/0/1", MkaState::preceding, "aa01");
+    expect(mka[1], "et-0/0/2", MkaState::fallback, "aa0f");
+    expect(mka[2], "et-0/0/3", MkaState::secured, "aa02");
+    expect(mka[3], "et-0/0/4", MkaState::down, "");
+}
+
 TEST(Mka, XmlFlatAndNested) {
     for (const char* text :
          {"<rpc-reply><mka-session-information style='brief'><interface-name>et-0/0/9</interface-name>"
