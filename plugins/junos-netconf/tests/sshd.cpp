@@ -113,6 +113,7 @@ SimulatedDevice::SimulatedDevice(const SshdOptions& options) : options_(options)
                             "</time-zone><services><netconf><ssh/></netconf></services></system></configuration>");
     // sshd run by root insists on this folder.
     if (::geteuid() == 0) ::mkdir("/run/sshd", 0755);
+    // SHLVL: else bash takes a session for a first login and runs its user's .bashrc, which is slow and may print.
     const std::string simulator = std::string(JUNOS_SIM) + " --state " + state().string();
     for (int attempt = 0; attempt < 5; ++attempt) {
         port_ = free_port();
@@ -122,9 +123,10 @@ SimulatedDevice::SimulatedDevice(const SshdOptions& options) : options_(options)
                 "\nPidFile none\nAuthorizedKeysFile " + (ssh / "authorized_keys").string() +
                 "\nPermitRootLogin prohibit-password\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
                 "UsePAM " +
-                (::geteuid() == 0 ? "yes" : "no") + "\nStrictModes no\nUseDNS no\nMaxStartups 100\nSubsystem netconf " +
-                simulator + "\n" + (options.sftp ? "Subsystem sftp internal-sftp\n" : "") + "ForceCommand exec " +
-                simulator + " --login\n");
+                (::geteuid() == 0 ? "yes" : "no") +
+                "\nStrictModes no\nUseDNS no\nSetEnv SHLVL=2\nMaxStartups 100\nSubsystem netconf " + simulator + "\n" +
+                (options.sftp ? "Subsystem sftp internal-sftp\n" : "") + "ForceCommand exec " + simulator +
+                " --login\n");
         pid_ = spawn({"/usr/sbin/sshd", "-D", "-e", "-f", ssh / "sshd_config"}, -1, ssh / "log");
         const auto end = std::chrono::steady_clock::now() + std::chrono::seconds{20};
         while (std::chrono::steady_clock::now() < end) {
