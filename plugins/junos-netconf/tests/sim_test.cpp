@@ -323,6 +323,35 @@ TEST(Sim, NamesWhoHoldsTheLockAndWhoseCommitIsPending) {
     EXPECT_EQ(confirmed.error().code, ErrorCode::conflict);
 }
 
+TEST(Sim, AConfirmedCommitOfAnotherUserIsLeftToThem) {
+    Junos j(lab_options());
+    auto session = j.open();
+    j.bring_up(*session);
+    j.device.as_user("operator",
+                     "<load-configuration action=\"set\" format=\"text\"><configuration-set>set system domain-name "
+                     "example.net</configuration-set></load-configuration>",
+                     "<commit-configuration><confirmed/><confirm-timeout>2</confirm-timeout><log>window 7</log>"
+                     "</commit-configuration>");
+    MemberChange change;
+    change.add_to_chain = {{ckn_b, &j.key_b, j.now(*session) + 600s}};
+    const auto is_busy = [](const Result<void>& result, const char* call) {
+        ASSERT_FALSE(result) << call;
+        EXPECT_EQ(result.error().code, ErrorCode::busy) << call;
+        EXPECT_EQ(result.error().retry, Retry::safe) << call;
+        EXPECT_NE(result.error().what.find("user operator is pending (\"window 7\")"), std::string::npos)
+            << call << ": " << result.error().what;
+    };
+    is_busy(j.commit->stage(j.context, *session, j.target, change), "stage");
+    is_busy(j.commit->withdraw(j.context, *session, j.target, ckn_a, "withdraw"), "withdraw");
+    is_busy(session->lldp()->describe(j.context, "et-0/0/9", "x"), "describe");
+    auto state = j.read(*session);
+    ASSERT_TRUE(state.pending) << "no commit and no commit check of ours has confirmed it";
+    EXPECT_EQ(state.pending->user, "operator");
+    j.device.advance(121s);
+    EXPECT_EQ(j.device.show().find("example.net"), std::string::npos) << "it goes back at its time";
+    Junos::expect(j.commit->stage(j.context, *session, j.target, change));
+}
+
 TEST(Sim, EndsItsOwnDeadSessionAndNoOther) {
     Junos j;
     auto dead = j.open();
@@ -363,6 +392,28 @@ TEST(Sim, EndsItsOwnDeadSessionAndNoOther) {
     Junos::expect(j.commit->discard(j.context, *session));
     EXPECT_EQ(j.read(*session).keys.size(), 1U);
     EXPECT_FALSE(breaks(j.commit, dead->id())) << "once is enough";
+}
+
+TEST(Sim, WithADeadSessionItsUnconfirmedCommitGoesBack) {
+    Junos j;
+    auto dead = j.open();
+    j.bring_up(*dead);
+    MemberChange change;
+    change.add_to_chain = {{ckn_b, &j.key_b, j.now(*dead) + 600s}};
+    Junos::expect(j.commit->stage(j.context, *dead, j.target, change));
+    Junos::expect(j.commit->commit_confirmed(j.context, *dead, std::chrono::minutes{5}, "rotation 2"));
+    auto session = j.open();
+    auto broke = j.commit->break_lock(j.context, *session, dead->id());
+    ASSERT_TRUE(broke) << broke.error().what;
+    EXPECT_TRUE(*broke);
+    const auto state = j.read(*session);
+    EXPECT_FALSE(state.pending);
+    EXPECT_EQ(state.keys.size(), 1U);
+    auto confirmed = j.commit->confirm(j.context, *session, "rotation 2");
+    ASSERT_FALSE(confirmed);
+    EXPECT_EQ(confirmed.error().code, ErrorCode::conflict);
+    Junos::expect(j.commit->revert(j.context, *session, "rotation 2"));
+    EXPECT_EQ(j.read(*session).recent_comments, state.recent_comments);
 }
 
 TEST(Sim, ALockOfAnotherUserIsNotBrokenAndADeniedKillSaysWhatIsMissing) {

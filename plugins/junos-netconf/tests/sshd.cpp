@@ -193,6 +193,16 @@ void SimulatedDevice::fault(const std::string& json) {
     std::filesystem::rename(state() / "faults.json.new", state() / "faults.json");
 }
 
+void SimulatedDevice::as_user(const std::string& user, const std::string& first, const std::string& second) const {
+    std::string input = "<hello/>]]>]]>";
+    for (const auto& call : {first, second, std::string("<close-session/>")}) input += "<rpc>" + call + "</rpc>]]>]]>";
+    const auto script = temp_.path() / "calls";
+    support::write_file(script, input);
+    const std::string replies = run_program({"/bin/sh", "-c", "LOGNAME=\"$1\" exec \"$2\" --state \"$3\" < \"$4\"",
+                                             "sh", user, JUNOS_SIM, state().string(), script.string()});
+    if (replies.find("rpc-error") != std::string::npos) throw std::runtime_error(replies);
+}
+
 std::string SimulatedDevice::show() const {
     return run_program({JUNOS_SIM, "--state", state().string(), "--show"});
 }

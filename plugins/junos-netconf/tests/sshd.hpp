@@ -44,6 +44,8 @@ class SimulatedDevice {
     void advance(std::chrono::seconds time);
     /// One scripted fault of the simulator as JSON; empty takes it away.
     void fault(const std::string& json);
+    /// A session of another user that makes these two calls and closes.
+    void as_user(const std::string& user, const std::string& first, const std::string& second) const;
     /// From now on the device's user may not make this call.
     void deny(const std::string& rpc);
 
