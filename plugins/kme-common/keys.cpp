@@ -49,6 +49,14 @@ Result<void> check_distinct(std::span<const Key> keys) {
     return {};
 }
 
+Error after_some(Error error, std::size_t delivered) {
+    if (delivered == 0) return error;
+    error.retry = Retry::never;
+    error.maybe_consumed = true;
+    error.hint += "; other keys of this request were delivered already: use new keys";
+    return error;
+}
+
 Result<void> check_request(const MintRequest& request) {
     if (!request.peer_sae.empty() && request.count != 0 && request.bits != 0 && request.bits % 8 == 0) return {};
     return Error{ErrorCode::rejected, Retry::never,

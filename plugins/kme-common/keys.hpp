@@ -18,6 +18,9 @@ Result<SecretBytes> checked_key(SecretBytes key, unsigned bits, const std::strin
 /// No ID and no key twice.
 Result<void> check_distinct(std::span<const Key> keys);
 
+/// The error of a fetch of several keys of which `delivered` came before it: those are gone, so it cannot be repeated.
+Error after_some(Error error, std::size_t delivered);
+
 /// Could such a request be answered at all? Errors: rejected.
 Result<void> check_request(const MintRequest& request);
 Result<void> check_request(const FetchRequest& request);

@@ -305,12 +305,7 @@ Result<std::vector<Key>> Etsi014::fetch(Context& context, const FetchRequest& re
                              : Result<std::vector<Key>>(std::move(response).error());
         if (!some) {
             Error error = response ? in_answer(std::move(some).error(), http) : std::move(some).error();
-            if (!keys.empty()) {
-                error.retry = Retry::never;
-                error.maybe_consumed = true;
-                error.hint += "; other keys of this request were delivered already: use new keys";
-            }
-            return error;
+            return kme::after_some(std::move(error), keys.size());
         }
         std::move(some->begin(), some->end(), std::back_inserter(keys));
     }

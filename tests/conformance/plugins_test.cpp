@@ -39,14 +39,20 @@ struct Setting {
 std::map<std::string, Setting> settings(const std::string& pki) {
     std::map<std::string, Setting> all;
     all["kme-mock"].keys_available = true;
-    all["kme-etsi014"] = {{{"url", "https://127.0.0.1:1"},
-                           {"ca", pki + "/cert.pem"},
-                           {"cert", pki + "/cert.pem"},
-                           {"key", "file:" + pki + "/key.pem"}},
-                          false,
-                          [](support::Values& values, std::uint16_t port) {
-                              values["url"] = "https://127.0.0.1:" + std::to_string(port);
-                          }};
+    const Setting https = {{{"url", "https://127.0.0.1:1"},
+                            {"ca", pki + "/cert.pem"},
+                            {"cert", pki + "/cert.pem"},
+                            {"key", "file:" + pki + "/key.pem"}},
+                           false,
+                           [](support::Values& values, std::uint16_t port) {
+                               values["url"] = "https://127.0.0.1:" + std::to_string(port);
+                           }};
+    for (const char* plugin : {"kme-etsi014", "kme-skip", "kme-rest"}) all[plugin] = https;
+    all["kme-rest"].values.insert({{"mint", "POST /keys"},
+                                   {"mint_body", R"({"peer": "{peer_sae}", "bits": {bits}})"},
+                                   {"mint_key_id", "/id"},
+                                   {"fetch", "GET /keys/{key_id}"},
+                                   {"fetch_key", "/key"}});
     all["certs-x509"].values = {{"directory", "{state}/certs"}, {"ca", "generate"}};
     all["junos-netconf"] = {{{"host", "127.0.0.1"},
                              {"port", "1"},

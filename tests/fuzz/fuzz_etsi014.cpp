@@ -1,18 +1,14 @@
-// Feeds the reader of KME answers with rubbish. With libFuzzer: -fsanitize=fuzzer -DQKD_LIBFUZZER. Without it, main
-// tries the files it is given, or a fixed number of mutations of good answers, the same ones every time.
+// Feeds the reader of KME answers with rubbish; mutate.cpp has the main.
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
-#include <iterator>
-#include <random>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "answers.hpp"
 #include "kme-common/text.hpp"
+#include "mutate.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     const qkd::SecretBytes body(std::span(data, size));
@@ -41,38 +37,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     return 0;
 }
 
-#ifndef QKD_LIBFUZZER
-int main(int argc, char** argv) {
-    const auto try_text = [](const std::string& text) {
-        LLVMFuzzerTestOneInput(reinterpret_cast<const std::uint8_t*>(text.data()), text.size());
-    };
-    for (int i = 1; i < argc; ++i) {
-        std::ifstream in(argv[i], std::ios::binary);
-        try_text(std::string(std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()));
-    }
-    if (argc > 1) return 0;
+namespace qkd::fuzz {
 
-    const std::vector<std::string> seeds{
-        R"({"keys":[{"key_ID":"bc490419-7d60-487f-adc1-4ddcc177c139","key":"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="}]})",
-        R"({"Keys":[{"key_ID":"a","key":"////////////////////////////////////////////"},{"key_ID":"b","key":""}],"x":[{}]})",
-        R"({"source_KME_ID":"A","stored_key_count":1e999,"max_key_size":18446744073709551616,"max_SAE_ID_count":-0})",
-        R"({"message":"\ud83d\ude00\u0000","details":[{"a":null},["b"]],"title":true})"};
-    constexpr std::string_view tokens[] = {"{",  "}",    "[",    "]",       "\"", ":",  ",",
-                                           "\\", "null", "\xff", "\\u0000", "=",  "1e9"};
-    std::mt19937 random(1);  // NOLINT(cert-msc51-cpp): the same run every time
-    for (int i = 0; i < 20000; ++i) {
-        std::string text = seeds[random() % seeds.size()];
-        for (auto edits = random() % 6 + 1; edits != 0 && !text.empty(); --edits) {
-            const std::size_t at = random() % text.size();
-            switch (random() % 4) {
-                case 0: text[at] = static_cast<char>(random()); break;
-                case 1: text.erase(at, random() % 20); break;
-                case 2: text.insert(at, tokens[random() % std::size(tokens)]); break;
-                default: text.insert(at, text.substr(random() % text.size(), random() % 60)); break;
-            }
-        }
-        try_text(text);
-    }
-    return 0;
-}
-#endif
+const std::vector<std::string> seeds{
+    R"({"keys":[{"key_ID":"bc490419-7d60-487f-adc1-4ddcc177c139","key":"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="}]})",
+    R"({"Keys":[{"key_ID":"a","key":"////////////////////////////////////////////"},{"key_ID":"b","key":""}],"x":[{}]})",
+    R"({"source_KME_ID":"A","stored_key_count":1e999,"max_key_size":18446744073709551616,"max_SAE_ID_count":-0})",
+    R"({"message":"\ud83d\ude00\u0000","details":[{"a":null},["b"]],"title":true})"};
+const std::vector<std::string_view> tokens{"{",  "}",    "[",    "]",       "\"", ":",   ",",
+                                           "\\", "null", "\xff", "\\u0000", "=",  "1e9", "_"};
+const int rounds = 20000;
+
+}  // namespace qkd::fuzz

@@ -1,87 +1,10 @@
 // The plugin against a running kme-sim: two KMEs, three SAEs, real keys over real mutual TLS.
-#include <fcntl.h>
-#include <gtest/gtest.h>
-#include <poll.h>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <csignal>
-#include <stdexcept>
-
-#include "conformance/laws.hpp"
 #include "kme_bench.hpp"
-#include "support/test_context.hpp"
 
-using namespace qkd::etsi014::testing;
+using namespace qkd::kme::testing;
 using qkd::ErrorCode;
-using qkd::support::TestContext;
-using qkd::support::write_file;
 
 namespace {
-
-/// A kme-sim of one's own, ended by its process ID.
-class KmeSim {
-  public:
-    explicit KmeSim(const std::filesystem::path& config) {
-        int ends[2];
-        if (::pipe2(ends, O_CLOEXEC) != 0) throw std::runtime_error("no pipe");
-        posix_spawn_file_actions_t actions;
-        posix_spawn_file_actions_init(&actions);
-        posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
-        std::string words[] = {QKD_KME_SIM, "--config", config.string()};
-        char* argv[] = {words[0].data(), words[1].data(), words[2].data(), nullptr};
-        const int failure = ::posix_spawn(&pid_, argv[0], &actions, nullptr, argv, environ);
-        posix_spawn_file_actions_destroy(&actions);
-        ::close(ends[1]);
-        pollfd wait{ends[0], POLLIN, 0};
-        char text[512] = {};
-        if (failure == 0 && ::poll(&wait, 1, 20000) == 1) (void)!::read(ends[0], text, sizeof text - 1);
-        ::close(ends[0]);
-        ready_ = text;
-        if (!ready_.starts_with("ready ")) throw std::runtime_error("kme-sim did not start: " + ready_);
-    }
-    KmeSim(const KmeSim&) = delete;
-    KmeSim& operator=(const KmeSim&) = delete;
-    ~KmeSim() {
-        ::kill(pid_, SIGTERM);
-        ::waitpid(pid_, nullptr, 0);
-    }
-
-    [[nodiscard]] std::string url(const std::string& kme) const {
-        const auto at = ready_.find(" " + kme + "=") + kme.size() + 2;
-        return "https://127.0.0.1:" + ready_.substr(at, ready_.find_first_of(" \n", at) - at);
-    }
-
-  private:
-    pid_t pid_ = -1;
-    std::string ready_;
-};
-
-class WithKmeSim : public testing::Test {
-  protected:
-    WithKmeSim() { write_config("max_key_count = 5\nrefill_per_second = 0\n"); }
-    void write_config(const std::string& pool) {
-        std::string text = "ca = \"ca.crt\"\nfaults = \"faults.json\"\n[limits]\nmax_SAE_ID_count = 1\n";
-        text += "[pool]\n" + pool;
-        for (const char* kme : {"kme-1", "kme-2"}) {
-            text += "[[kme]]\nname = \"" + std::string(kme) + "\"\ncert = \"kme.crt\"\nkey = \"kme.key\"\n";
-        }
-        for (const auto& [sae, kme] : {std::pair{"sae-a", "kme-1"}, {"sae-b", "kme-2"}, {"sae-c", "kme-2"}}) {
-            text += "[[sae]]\nname = \"" + std::string(sae) + "\"\nkme = \"" + kme + "\"\n";
-        }
-        write_file(bench_.dir.path() / "kme-sim.toml", text);
-    }
-    Source source(const KmeSim& sim, const std::string& sae, const std::string& kme) {
-        return {qkd_plugin_v1, qkd::StageKind::key_source, bench_.values(sim.url(kme), bench_.pki.issue(sae))};
-    }
-    void fault(const std::string& entries) {
-        write_file(bench_.dir.path() / "faults.json", R"({"faults":[)" + entries + "]}");
-    }
-
-    Bench bench_;
-    TestContext context_;
-};
 
 TEST_F(WithKmeSim, BothEndsGetTheSameKeysOnce) {
     const KmeSim sim(bench_.dir.path() / "kme-sim.toml");
@@ -167,28 +90,7 @@ TEST_F(WithKmeSim, DistortedAnswersAreNeverTakenForKeys) {
 }
 
 TEST_F(WithKmeSim, KeepsEveryLawForKeySources) {
-    write_config("");
-    const KmeSim sim(bench_.dir.path() / "kme-sim.toml");
-    const auto sae_b = bench_.pki.issue("sae-b");
-    qkd::conformance::Subject subject;
-    subject.plugin = &qkd_plugin_v1;
-    subject.keys_available = true;
-    const auto view = [](const qkd::support::Values& values) {
-        return std::make_unique<qkd::support::MapConfig>(qkd_plugin_v1, qkd::Scope::kme, values);
-    };
-    subject.config = [&](qkd::StageKind, qkd::conformance::End end) {
-        const bool first = end == qkd::conformance::End::initiator;
-        return view(bench_.values(sim.url(first ? "kme-1" : "kme-2"), first ? bench_.sae : sae_b));
-    };
-    subject.config_at_port = [&](qkd::StageKind, std::uint16_t port) {
-        return view(bench_.values("https://127.0.0.1:" + std::to_string(port), bench_.sae));
-    };
-    const auto outcomes = qkd::conformance::run_laws(subject);
-    EXPECT_TRUE(qkd::conformance::kept(outcomes)) << qkd::conformance::to_text(outcomes);
-    for (const auto& outcome : outcomes) {
-        if (outcome.law == "key-source.once") continue;  // the KME's business, so the plugin does not promise it
-        EXPECT_EQ(outcome.verdict, qkd::conformance::Verdict::held) << outcome.law << ": " << outcome.detail;
-    }
+    keeps_every_law();
 }
 
 TEST_F(WithKmeSim, AnSaeOfAnotherKmeIsNotAccepted) {

@@ -1,4 +1,4 @@
-// SKIP, the Secure Key Integration Protocol (draft-cisco-skip-02, section 4). Each SAE has a key provider of its own,
+// SKIP, the Secure Key Integration Protocol (draft-cisco-skip-02). Each SAE has a key provider of its own,
 // which bears the SAE's name.
 #include "door.hpp"
 
