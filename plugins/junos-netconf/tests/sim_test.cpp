@@ -665,7 +665,7 @@ TEST(Sim, AnExpiredCommitIsNotConfirmedAndNeedsNoRevert) {
 }
 
 TEST(Sim, ALostAnswerToTheCommitIsAnUnknownOutcomeThatTheHistoryResolves) {
-    for (const char* action : {"hang", "drop", "garbage"}) {
+    for (const char* action : {"hang", "drop", "garbage", "crash", "reboot"}) {
         SCOPED_TRACE(action);
         Junos j;
         auto session = j.open();
