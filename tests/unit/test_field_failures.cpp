@@ -480,7 +480,6 @@ class TwoLinks : public FieldFailures {
 TEST_F(TwoLinks, one_dead_device_fails_its_own_links_only) {
     World& world = World::get();
     world.reset({"a", "b"});
-    world.devices["c"];
     world.faults.push_back({"c", "open", false, answer(ErrorCode::unreachable), 1000});
     // The fake devices hold one link each; here only the first one can come about.
     const auto report = run_both(Rollover::key_chain);

@@ -149,6 +149,12 @@ TEST_P(Rotations, a_death_at_any_call_is_resolved_by_the_next_run_with_the_same_
                 const bool minted = world.minted > minted_before;
                 const auto dead = test::journal_of(state_, "link");
                 if (!at_once) let_timers_expire();
+                const bool in_use_somewhere =
+                    GetParam() == Rollover::key_chain && dead && common_primary() != dead->ckn &&
+                    std::any_of(world.devices.begin(), world.devices.end(), [&](const auto& device) {
+                        const auto keys = test::usable(device.second, world.now);
+                        return !keys.empty() && keys.front()->ckn == dead->ckn;
+                    });
                 const auto next = rotate(GetParam());
                 EXPECT_EQ(next.result, LinkResult::rotated) << (next.error ? next.error->what : "");
                 EXPECT_EQ(common_primary(), next.ckn);
@@ -156,7 +162,8 @@ TEST_P(Rotations, a_death_at_any_call_is_resolved_by_the_next_run_with_the_same_
                 if (dead && !dead->key_id.empty()) {
                     EXPECT_TRUE(minted);
                     // A KME that gave the key to a request whose answer died with the program gives it to nobody again.
-                    bool lost = false;
+                    // One that a single member uses already while the other went back is not taken for a new one.
+                    bool lost = in_use_somewhere;
                     for (const auto& member : dead->members) lost = lost || (member.asked && member.key.empty());
                     if (!lost) {
                         EXPECT_EQ(next.key_id, dead->key_id);
