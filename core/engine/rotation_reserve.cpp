@@ -13,6 +13,11 @@ constexpr auto notice_life_time = 10min;
 constexpr milliseconds lead_margin{30000};
 constexpr milliseconds ask_again_pause{500};
 
+/// A defect of ours or of a plugin, or an interruption, says nothing about the KME.
+bool is_kme_loss(const Error& error) {
+    return error.code != ErrorCode::cancelled && error.code != ErrorCode::internal && error.code != ErrorCode::config;
+}
+
 }  // namespace
 
 Rotation::Ended Rotation::reserve() {
@@ -132,13 +137,14 @@ Result<void> Rotation::mint() {
     auto keys = m.caller(crew_.spec(StageKind::key_source, "mint"), m.source.name,
                          [&](Context& context) { return m.source->mint(context, request); });
     if (!keys) {
-        lost_kme_ = keys.error().code != ErrorCode::cancelled;
+        lost_kme_ = is_kme_loss(keys.error());
         if (keys.error().maybe_consumed) audit("lost", "kme " + m.member->kme + ": " + keys.error().what);
         return std::move(keys).error();
     }
     if (keys->size() != 1 || keys->front().bytes.size() * 8 != request.bits || keys->front().id.empty()) {
         return bad_keys(m, "mint");
     }
+    minted_at_ = Steady::now();
     key_id_ = keys->front().id;
     m.key = std::move(keys->front().bytes);
     auto ckn = derive_ckn(link_.name, key_id_, link_.ckn_prefix);
@@ -229,7 +235,7 @@ Result<void> Rotation::fetch() {
     return crew_.each([&](MemberRun& m) -> Result<void> {
         if (m.member->role != Role::responder || !m.key.empty()) return {};
         auto fetched = fetch_at(m);
-        if (!fetched && fetched.error().code != ErrorCode::cancelled) lost_kme_ = true;
+        if (!fetched && is_kme_loss(fetched.error())) lost_kme_ = true;
         return fetched;
     });
 }
@@ -275,6 +281,12 @@ Result<void> Rotation::fetch_at(MemberRun& m) {
     if (!keys) return std::move(keys).error();
     if (keys->size() != 1 || keys->front().bytes.size() * 8 != request.bits) return bad_keys(m, "fetch");
     m.key = std::move(keys->front().bytes);
+    // Both ends of the interval by one clock, ours: how long the KMEs must keep a key.
+    if (minted_at_) {
+        const auto since = std::chrono::duration<double, std::milli>(Steady::now() - *minted_at_).count();
+        const std::array<Attr, 2> attributes{Attr{"key_id", std::string_view(key_id_)}, Attr{"after_ms", since}};
+        m.caller.event("key.fetched", attributes, "fetch");
+    }
     return note([&](JournalEntry& entry) { entry.member(m.member->device)->key = m.key.clone(); });
 }
 

@@ -219,6 +219,7 @@ class Rotation {
     RandomKey base_;  ///< not random where the members had a key; same shape
     KeyIdNotice notice_;
     std::string key_id_, next_ckn_;
+    std::optional<Steady::time_point> minted_at_;  ///< by this run
     std::optional<UtcSeconds> start_;
     std::optional<UtcSeconds> in_force_since_;  ///< when the present key became active, if that is known
     std::vector<UtcMillis> commit_clocks_;      ///< each member's clock just before its commit

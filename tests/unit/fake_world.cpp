@@ -96,6 +96,10 @@ class FakeInitial final : public InitialConfig, Noun {
     }
 };
 
+bool held_by_another(const FakeDevice& device, const DeviceSession& session) {
+    return device.locked && device.lock_holder != session.id();
+}
+
 std::vector<InterfaceMka> mka_of(const std::string& name, const MemberTarget& target) {
     World& world = World::get();
     std::vector<InterfaceMka> list;
@@ -236,11 +240,12 @@ class FakeCommit final : public Commit, Noun {
         return {};
     }
 
-    Result<void> revert(Context&, DeviceSession&, const std::string& comment) override {
+    Result<void> revert(Context&, DeviceSession& session, const std::string& comment) override {
         World& world = World::get();
         const Lock lock(world.mutex);
         if (auto e = world.enter(name_, "revert")) return *e;
         FakeDevice& device = world.devices.at(name_);
+        if (held_by_another(device, session)) return Error{ErrorCode::busy, Retry::safe, name_ + " is locked", ""};
         // As on a device: also a commit that was confirmed can be taken back while it is the latest.
         const bool in_effect = !device.comments.empty() && device.comments.front() == comment;
         if (in_effect && device.before) {
@@ -255,19 +260,21 @@ class FakeCommit final : public Commit, Noun {
         return {};
     }
 
-    Result<void> discard(Context&, DeviceSession&) override {
+    Result<void> discard(Context&, DeviceSession& session) override {
         World& world = World::get();
         const Lock lock(world.mutex);
         if (auto e = world.enter(name_, "discard")) return *e;
+        if (held_by_another(world.devices.at(name_), session)) return {};
         world.devices.at(name_).candidate.reset();
         world.devices.at(name_).locked = false;
         return {};
     }
 
-    Result<void> release(Context&, DeviceSession&) override {
+    Result<void> release(Context&, DeviceSession& session) override {
         World& world = World::get();
         const Lock lock(world.mutex);
         if (auto e = world.enter(name_, "release")) return *e;
+        if (held_by_another(world.devices.at(name_), session)) return {};
         world.devices.at(name_).locked = false;
         return {};
     }

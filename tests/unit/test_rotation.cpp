@@ -1,95 +1,14 @@
 // Protects the rotation protocol: whatever call fails, at whatever member, before or after its effect, and wherever the run is
 // interrupted, the members always have a key in common, and the next run brings all of them to one new key.
-#include <gtest/gtest.h>
-#include <unistd.h>
-
-#include <filesystem>
-#include <stop_token>
-
-#include "engine/audit.hpp"
-#include "engine/journal.hpp"
-#include "engine/run.hpp"
-#include "engine/seal.hpp"
-#include "engine/secrets.hpp"
-#include "fake_world.hpp"
+#include "rotation_test.hpp"
 
 namespace qkd {
 namespace {
 
-using engine::LinkResult;
+using test::LinkResult;
+using test::RotationTest;
+using test::Silent;
 using test::World;
-
-class Silent final : public engine::Observer {
-  public:
-    void log(LogLevel level, const engine::Place& place, std::string_view message) override {
-        if (std::getenv("QKD_TEST_LOG") == nullptr) return;
-        std::fprintf(stderr, "[%d] %s %s: %.*s\n", static_cast<int>(level), place.device.c_str(), place.stage.c_str(),
-                     static_cast<int>(message.size()), message.data());
-    }
-    void event(const engine::Place&, std::string_view, std::span<const Attr>) override {}
-    void step_begins(const engine::Place&) override {}
-    void step_ends(const engine::Place&, std::chrono::nanoseconds, const Error*) override {}
-    void link_begins(const engine::Link&) override {}
-    void link_ends(const engine::LinkReport&) override {}
-};
-
-class RotationTest : public ::testing::Test {
-  protected:
-    RotationTest() : host_("/nonexistent") { test::add_fakes(host_); }
-
-    void SetUp() override {
-        // Thousands of journals are flushed to the disk here: in memory, where there is such a place.
-        const std::filesystem::path memory("/dev/shm");
-        state_ = (::access(memory.c_str(), W_OK) == 0 ? memory : std::filesystem::temp_directory_path()) /
-                 ("qkd-rotation-" + std::to_string(::getpid()));
-        std::filesystem::remove_all(state_);
-        World::get().reset({"a", "b"});
-    }
-    void TearDown() override { std::filesystem::remove_all(state_); }
-
-    engine::LinkReport rotate(Rollover rollover, std::stop_token stop = {}) {
-        auto pipeline = test::fake_pipeline(names_, rollover);
-        pipeline.state = state_;
-        Silent observer;
-        engine::RunOptions options;
-        options.pause = [](std::chrono::milliseconds time, const std::stop_token& token) {
-            World& world = World::get();
-            const std::lock_guard lock(world.mutex);
-            world.advance(time * 1000);  // devices whose time runs fast
-            return !token.stop_requested();
-        };
-        auto report = engine::run(pipeline, host_, options, observer, std::move(stop));
-        exit_result_ = report.result;
-        return std::move(report.links.at(0));
-    }
-
-    /// The CKN of the first usable key of every device, which must be the same.
-    std::string common_primary() {
-        World& world = World::get();
-        std::string ckn;
-        for (const auto& [name, device] : world.devices) {
-            const auto keys = test::usable(device, world.now);
-            if (keys.empty() || (!ckn.empty() && keys.front()->ckn != ckn)) return {};
-            ckn = keys.front()->ckn;
-        }
-        return ckn;
-    }
-
-    void let_timers_expire() {
-        World& world = World::get();
-        const std::lock_guard lock(world.mutex);
-        world.advance(std::chrono::hours{1});
-        for (auto& [name, device] : world.devices) {
-            device.locked = false;  // a dead session's lock goes with the session
-            device.candidate.reset();
-        }
-    }
-
-    std::vector<std::string> names_{"a", "b"};
-    engine::PluginHost host_;
-    std::filesystem::path state_;
-    engine::RunResult exit_result_ = engine::RunResult::failure;
-};
 
 class Rotations : public RotationTest, public ::testing::WithParamInterface<Rollover> {};
 
@@ -209,7 +128,6 @@ TEST_P(Rotations, an_interruption_at_any_call_goes_back_or_finishes) {
 /// key that was minted wherever all KMEs can still give it.
 TEST_P(Rotations, a_death_at_any_call_is_resolved_by_the_next_run_with_the_same_key) {
     World& world = World::get();
-    const auto saved = state_.string() + ".dead";
     for (const bool first_time : {true, false}) {
         for (const bool at_once : {true, false}) {
             for (std::size_t at = 1;; ++at) {
@@ -221,26 +139,22 @@ TEST_P(Rotations, a_death_at_any_call_is_resolved_by_the_next_run_with_the_same_
                 }
                 const unsigned minted_before = world.minted;
                 std::size_t calls = 0;
-                std::optional<World::Memory> left;
                 std::string last;
-                world.on_call = [&](const std::string& device, const std::string& call) {
-                    if (++calls != at) return;
-                    last = device + " " + call;
-                    left = world.remember();
-                    std::filesystem::remove_all(saved);
-                    std::filesystem::copy(state_, saved, std::filesystem::copy_options::recursive);
-                };
-                (void)rotate(GetParam());
-                world.on_call = nullptr;
-                if (!left) break;  // all calls were tried
+                const bool died = die(GetParam(), [&](const std::string& call) {
+                    last = call;
+                    return ++calls == at;
+                });
+                if (!died) break;  // all calls were tried
                 SCOPED_TRACE(last);
-                const bool minted = left->minted > minted_before;
-                world.go_back(std::move(*left));
-                std::filesystem::remove_all(state_);
-                std::filesystem::rename(saved, state_);
+                const bool minted = world.minted > minted_before;
                 const auto dead = test::journal_of(state_, "link");
-                world.apart = false;
                 if (!at_once) let_timers_expire();
+                const bool in_use_somewhere =
+                    GetParam() == Rollover::key_chain && dead && common_primary() != dead->ckn &&
+                    std::any_of(world.devices.begin(), world.devices.end(), [&](const auto& device) {
+                        const auto keys = test::usable(device.second, world.now);
+                        return !keys.empty() && keys.front()->ckn == dead->ckn;
+                    });
                 const auto next = rotate(GetParam());
                 EXPECT_EQ(next.result, LinkResult::rotated) << (next.error ? next.error->what : "");
                 EXPECT_EQ(common_primary(), next.ckn);
@@ -248,13 +162,14 @@ TEST_P(Rotations, a_death_at_any_call_is_resolved_by_the_next_run_with_the_same_
                 if (dead && !dead->key_id.empty()) {
                     EXPECT_TRUE(minted);
                     // A KME that gave the key to a request whose answer died with the program gives it to nobody again.
-                    bool lost = false;
+                    // One that a single member uses already while the other went back is not taken for a new one.
+                    bool lost = in_use_somewhere;
                     for (const auto& member : dead->members) lost = lost || (member.asked && member.key.empty());
                     if (!lost) {
                         EXPECT_EQ(next.key_id, dead->key_id);
                     }
                 }
-                EXPECT_FALSE(std::filesystem::exists(state_ / "journal" / "link.journal"));
+                EXPECT_FALSE(journal_left());
                 EXPECT_TRUE(engine::verify_audit(state_ / "audit.jsonl").ok());
                 const auto again = rotate(GetParam());
                 EXPECT_EQ(again.result, LinkResult::rotated) << (again.error ? again.error->what : "");
@@ -419,6 +334,117 @@ TEST_F(RotationTest, a_second_process_with_the_same_state_is_refused) {
     EXPECT_EQ(second->result, LinkResult::failed);
     ASSERT_TRUE(second->error);
     EXPECT_EQ(second->error->code, ErrorCode::busy);
+}
+
+class Withdraw : public RotationTest {
+  protected:
+    engine::LinkReport withdraw() {
+        auto pipeline = test::fake_pipeline(names_, Rollover::key_chain);
+        pipeline.state = state_;
+        Silent observer;
+        return std::move(engine::withdraw(pipeline, host_, {}, observer, {}).links.at(0));
+    }
+    /// Scheduled and confirmed everywhere, the start-time ahead.
+    void schedule() {
+        ASSERT_EQ(rotate(Rollover::key_chain).result, LinkResult::rotated);
+        adjust_ = [](engine::Pipeline& pipeline) { pipeline.commit.verify = engine::Verify::next_run; };
+        ASSERT_EQ(rotate(Rollover::key_chain).result, LinkResult::pending);
+    }
+};
+
+TEST_F(Withdraw, takes_the_pending_key_from_all_members_and_the_next_run_brings_another) {
+    schedule();
+    World& world = World::get();
+    const std::string active = common_primary();
+    const auto report = withdraw();
+    EXPECT_EQ(report.result, LinkResult::reverted) << (report.error ? report.error->what : "");
+    EXPECT_EQ(report.key_id, "key-2");
+    for (const auto& [name, device] : world.devices) {
+        for (const auto& key : device.running.keys) EXPECT_NE(key.ckn, report.ckn) << name;
+        EXPECT_FALSE(device.locked);
+    }
+    EXPECT_EQ(audit_events().back(), "withdrawn key-2");
+    world.advance(std::chrono::hours{2});
+    EXPECT_EQ(common_primary(), active);
+    EXPECT_EQ(withdraw().result, LinkResult::unchanged);
+    EXPECT_EQ(rotate(Rollover::key_chain).result, LinkResult::pending);
+    EXPECT_FALSE(world.apart);
+}
+
+TEST_F(Withdraw, leaves_a_key_that_becomes_active_too_soon) {
+    schedule();
+    World& world = World::get();
+    world.advance(std::chrono::seconds{540});  // of a lead of ten minutes
+    const auto report = withdraw();
+    ASSERT_TRUE(report.error);
+    EXPECT_EQ(report.error->code, ErrorCode::conflict);
+    world.advance(std::chrono::minutes{10});
+    EXPECT_EQ(common_primary(), report.ckn.empty() ? common_primary() : report.ckn);
+    EXPECT_FALSE(world.apart);
+}
+
+TEST_F(Withdraw, leaves_keys_of_others_alone) {
+    schedule();
+    World& world = World::get();
+    const std::string foreign(64, 'f');
+    world.devices["a"].running.keys.emplace_back(
+        KeyPlace::chain, foreign, SecretBytes::zeros(32),
+        std::chrono::ceil<std::chrono::seconds>(world.now) + std::chrono::hours{5});
+    EXPECT_EQ(withdraw().result, LinkResult::reverted);
+    EXPECT_TRUE(std::any_of(world.devices["a"].running.keys.begin(), world.devices["a"].running.keys.end(),
+                            [&](const auto& key) { return key.ckn == foreign; }));
+}
+
+TEST_F(Withdraw, reverts_what_a_dead_run_left_unconfirmed) {
+    ASSERT_EQ(rotate(Rollover::key_chain).result, LinkResult::rotated);
+    ASSERT_TRUE(die_at(Rollover::key_chain, "b commit_confirmed done"));
+    EXPECT_EQ(withdraw().result, LinkResult::reverted);
+    for (const auto& [name, device] : World::get().devices) {
+        EXPECT_TRUE(device.pending.empty()) << name;
+        EXPECT_FALSE(device.locked) << name;
+    }
+    EXPECT_FALSE(journal_left());
+}
+
+TEST_F(RotationTest, a_wrong_seal_key_stops_before_any_device_and_loses_nothing) {
+    ASSERT_EQ(rotate(Rollover::key_chain).result, LinkResult::rotated);
+    ASSERT_TRUE(die_at(Rollover::key_chain, "b stage done"));
+    const auto key_file = state_ / "seal.key";
+    ASSERT_TRUE(std::filesystem::exists(key_file));
+    std::filesystem::rename(key_file, state_ / "good.key");
+    World::get().calls.clear();
+    const auto report = rotate(Rollover::key_chain);  // makes a new key
+    EXPECT_EQ(report.result, LinkResult::failed);
+    ASSERT_TRUE(report.error);
+    EXPECT_EQ(report.error->code, ErrorCode::config);
+    EXPECT_NE(report.error->what.find("seal_key"), std::string::npos) << report.error->what;
+    for (const auto& call : World::get().calls) EXPECT_EQ(call.find("open"), std::string::npos) << call;
+    std::filesystem::rename(state_ / "good.key", key_file);
+    const auto next = rotate(Rollover::key_chain);
+    EXPECT_EQ(next.result, LinkResult::rotated);
+    EXPECT_EQ(next.key_id, "key-2");
+}
+
+TEST_F(RotationTest, the_lead_follows_the_measured_commit_time_and_one_slow_commit_stops_nobody_for_ever) {
+    World& world = World::get();
+    adjust_ = [](engine::Pipeline& pipeline) { pipeline.commit.lead.reset(); };
+    ASSERT_EQ(rotate(Rollover::key_chain).result, LinkResult::rotated);
+    const auto measured = world.records["link"].commit_time;
+    EXPECT_GT(measured.count(), 0);
+    const auto second = rotate(Rollover::key_chain);
+    ASSERT_TRUE(second.start_time);
+    // Devices so slow that a confirm of five minutes is too short.
+    world.records["link"].commit_time = std::chrono::minutes{8};
+    int refused = 0;
+    for (; refused < 20; ++refused) {
+        const auto report = rotate(Rollover::key_chain);
+        if (report.result == LinkResult::rotated) break;
+        ASSERT_EQ(report.result, LinkResult::failed);
+        EXPECT_EQ(report.error->code, ErrorCode::config);
+        EXPECT_NE(report.error->what.find("480.0 s"), refused == 0 ? std::string::npos : 0U) << report.error->what;
+    }
+    EXPECT_GT(refused, 0);
+    EXPECT_LT(refused, 5);
 }
 
 }  // namespace
