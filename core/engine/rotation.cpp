@@ -10,7 +10,7 @@ Rotation::Rotation(RunShared& shared, const Link& link)
     : shared_(shared),
       pipeline_(shared.pipeline),
       link_(link),
-      crew_(shared.pipeline, link, shared.observer, shared.interruption, report_),
+      crew_(shared.pipeline, link, shared.observer, shared.interruption, report_, shared.sessions),
       journal_(shared.pipeline.state, link.name, shared.seal_key),
       progress_(link.members.size()) {
     report_.name = link.name;
@@ -29,7 +29,7 @@ LinkReport Rotation::run() {
     close_journal();
     leases_.release();
     if (pipeline_.has(StageKind::commit)) crew_.report_mka();
-    crew_.close();
+    crew_.close(/*keep=*/!failure_);
     return std::move(report_);
 }
 

@@ -17,6 +17,7 @@ Result<void> Rotation::stage() {
     if (auto r = take_leases(); !r) return r;
     // Waiting for the devices' turn may have taken its time: sessions may be gone, and the start-time must be ahead by the lead.
     if (auto r = crew_.connect(); !r) return r;
+    if (auto r = gate_clocks(); !r) return r;
     if (auto r = choose_start_time(); !r) return r;
     if (auto r = make_changes(); !r) return r;
     fill_key();
@@ -172,8 +173,7 @@ void Rotation::measure_commit() {
 Result<void> Rotation::find_out_commit(MemberRun& m) {
     m.caller.log(LogLevel::warning, "the answer to the commit was lost; reading back what happened",
                  "commit-confirmed");
-    if (auto r = crew_.reconnect(m, Cancel::never); !r) return r;
-    note_if_possible([&](JournalEntry& entry) { note_sessions(entry); });
+    if (auto r = renew_session(m); !r) return r;
     auto state = read_member(m);
     if (!state) return std::move(state).error();
     if (m.state.pending && m.state.pending->comment == comment_) return {};
@@ -203,14 +203,13 @@ Result<void> Rotation::confirm() {
     if (pipeline_.commit.rollover == Rollover::pre_shared_key) {
         if (auto r = wait_until_live(Cancel::allowed); !r) return r;
     }
-    if (auto r = crew_.read_clocks(); !r) return r;
+    // A clock that jumped after the first look would change key at another moment than the others.
+    if (auto r = gate_clocks(); !r) return r;
     if (auto r = check_confirm_in_time(); !r) return r;
     if (auto r = interrupted("before the confirm"); !r) return r;
     auto confirmed = crew_.each([&](MemberRun& m) -> Result<void> {
         progress_of(m).confirmed = true;
-        CallSpec spec = crew_.spec(StageKind::commit, "confirm", Cancel::never);
-        spec.retry.attempts = 1;
-        auto done = m.caller(spec, m.commit.name,
+        auto done = m.caller(confirm_spec(), m.commit.name,
                              [&](Context& context) { return m.commit->confirm(context, *m.session, comment_); });
         if (!done && done.error().code == ErrorCode::unknown_outcome) return find_out_confirm(m);
         return done;
@@ -239,10 +238,25 @@ Result<void> Rotation::confirm() {
     return {};
 }
 
-Result<void> Rotation::find_out_confirm(MemberRun& m) {
-    m.caller.log(LogLevel::warning, "the answer to the confirm was lost; reading back what happened", "confirm");
+CallSpec Rotation::confirm_spec() const {
+    CallSpec spec = crew_.spec(StageKind::commit, "confirm", Cancel::never);
+    spec.retry.attempts = 1;
+    // The lock of a session of ours that broke may take a moment to fall.
+    spec.wait_out = ErrorCode::busy;
+    spec.patience = spec.timeout;
+    return spec;
+}
+
+Result<void> Rotation::renew_session(MemberRun& m) {
+    m.session_is_doubtful = true;
     if (auto r = crew_.reconnect(m, Cancel::never); !r) return r;
     note_if_possible([&](JournalEntry& entry) { note_sessions(entry); });
+    return {};
+}
+
+Result<void> Rotation::find_out_confirm(MemberRun& m) {
+    m.caller.log(LogLevel::warning, "the answer to the confirm was lost; reading back what happened", "confirm");
+    if (auto r = renew_session(m); !r) return r;
     if (auto r = read_member(m); !r) return r;
     if (!m.state.pending || m.state.pending->comment != comment_)
         return {};  // the read-back of all members tells the rest
@@ -253,9 +267,7 @@ Result<void> Rotation::find_out_confirm(MemberRun& m) {
                      "device " + m.member->device + " did not get the confirm, and its timer is about to end",
                      "run again"};
     }
-    CallSpec again = crew_.spec(StageKind::commit, "confirm", Cancel::never);
-    again.retry.attempts = 1;
-    return m.caller(again, m.commit.name,
+    return m.caller(confirm_spec(), m.commit.name,
                     [&](Context& context) { return m.commit->confirm(context, *m.session, comment_); });
 }
 

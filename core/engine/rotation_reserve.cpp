@@ -134,11 +134,15 @@ Result<void> Rotation::mint() {
             request.additional_saes.push_back(other.member->sae);
         }
     }
-    auto keys = m.caller(crew_.spec(StageKind::key_source, "mint"), m.source.name,
-                         [&](Context& context) { return m.source->mint(context, request); });
+    auto keys = m.caller(crew_.spec(StageKind::key_source, "mint"), m.source.name, [&](Context& context) {
+        auto minted = m.source->mint(context, request);
+        if (!minted && minted.error().maybe_consumed) {
+            audit("lost", "kme " + m.member->kme + ": " + minted.error().what);
+        }
+        return minted;
+    });
     if (!keys) {
         lost_kme_ = is_kme_loss(keys.error());
-        if (keys.error().maybe_consumed) audit("lost", "kme " + m.member->kme + ": " + keys.error().what);
         return std::move(keys).error();
     }
     if (keys->size() != 1 || keys->front().bytes.size() * 8 != request.bits || keys->front().id.empty()) {

@@ -138,6 +138,9 @@ class Rotation {
     // confirm
     Result<void> confirm();
     Result<void> check_confirm_in_time();
+    [[nodiscard]] CallSpec confirm_spec() const;
+    /// A new session in place of one that did not answer.
+    Result<void> renew_session(MemberRun& m);
     /// The answer to the confirm was lost: where the commit is still pending, it is confirmed again, in time.
     Result<void> find_out_confirm(MemberRun& m);
 
@@ -174,6 +177,10 @@ class Rotation {
     /// The members had no key in common before this rotation.
     [[nodiscard]] bool first_configuration() const;
     Result<void> undo_commits(bool withdraw);
+    Result<void> undo_member(MemberRun& m, bool withdraw);
+    /// Sessions of this run that broke may still hold the lock.
+    template <class Call>
+    Result<void> break_own_locks(MemberRun& m, Call&& call);
     /// Takes one member's commit back and proves it by reading. `call` makes a call that nothing interrupts.
     template <class Call>
     Result<void> undo_commit(MemberRun& m, bool withdraw, Call&& call);

@@ -163,6 +163,7 @@ RunReport work(const Pipeline& pipeline, PluginHost& host, const RunOptions& opt
                      options.pause ? options.pause : pause,
                      state->seal_key,
                      *state->audit,
+                     options.sessions,
                      {},
                      {}};
     Queue queue(pipeline, selected, stop);
