@@ -164,7 +164,7 @@ def main():
         table = promises.read(options.promises)
         for case in cases:
             if not case.bare:
-                promises.promised(table, case.fault, case.phase, case.rollover)
+                promises.promised(table, case.word, case.phase, case.rollover)
     except promises.PromiseError as error:
         print(f"scripts/faults: {error}", file=sys.stderr)
         return 2

@@ -8,6 +8,12 @@ from steps import CALLS, STEPS, call_of, phase
 ROLLOVERS = {"key-chain": "kc", "pre-shared-key": "psk"}
 
 
+# Faults that the promises know under another word: the same to the link, though not to the program.
+PROMISED_AS = {"hang-after": "lost-answer", "interrupt": "error", "kme-late": "kme-slow", "kme-pool-empty": "kme-503",
+               "kme-short-key": "kme-wrong-key", "kme-wrong-id": "kme-wrong-key", "kme-duplicate": "kme-wrong-key",
+               "foreign-pending": "lock-held", "foreign-dirty": "lock-held"}
+
+
 @dataclass(frozen=True)
 class Case:
     rollover: str
@@ -28,6 +34,11 @@ class Case:
         parts += ["no-preceding"] * (not self.preceding) + ["timer-lost"] * self.timer_lost
         parts += ["at-once"] * self.at_once + ["bare"] * self.bare
         return ".".join(part for part in parts if part)
+
+    @property
+    def word(self):
+        """The first column of the promises."""
+        return PROMISED_AS.get(self.fault, self.fault)
 
     @property
     def phase(self):

@@ -112,7 +112,7 @@ class CaseRun:
     def promise(self):
         if self.case.bare:
             return ""
-        return promised(self.promises, self.case.fault, self.case.phase, self.case.rollover)
+        return promised(self.promises, self.case.word, self.case.phase, self.case.rollover)
 
     def audit_lines(self):
         path = self.pair.state / "audit.jsonl"
