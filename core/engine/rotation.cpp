@@ -59,7 +59,7 @@ Rotation::Ended Rotation::perform(Step step) {
         case Step::reserve: return reserve();
         case Step::stage: return done(stage());
         case Step::commit: return done(commit());
-        case Step::confirm: return done(confirm());
+        case Step::confirm: return confirm();
         case Step::verify: return verify();
         case Step::persist: return done(persist());
         case Step::undo: return done(undo());

@@ -22,7 +22,7 @@ Result<void> Rotation::undo_commit(MemberRun& m, bool withdraw, Call&& call) {
     const Progress& progress = progress_of(m);
     const bool pending = m.state.pending && m.state.pending->comment == comment_;
     const Undo what = undo_of({progress.staged, progress.committed, progress.confirmed, pending},
-                              {pipeline_.commit.rollover == Rollover::key_chain, first_configuration(), withdraw});
+                              {schedules(), first_configuration(), withdraw});
     if (what == Undo::revert) {
         auto r = call("revert", [&](Context& context) { return m.commit->revert(context, *m.session, comment_); });
         if (!r) return r;
@@ -60,8 +60,7 @@ Result<void> Rotation::undo() {
     const bool any_confirmed =
         std::any_of(progress_.begin(), progress_.end(), [](const Progress& progress) { return progress.confirmed; });
     // Active, or about to be: taking it away now could leave a member alone. The next run repairs forward.
-    kept_ = any_confirmed && pipeline_.commit.rollover == Rollover::key_chain && !withdraw_ && !first_configuration() &&
-            !before_start();
+    kept_ = any_confirmed && schedules() && !withdraw_ && !first_configuration() && !before_start();
     auto undone = undo_commits(any_confirmed && !kept_);
     if (!undone) proven_ = false;
     return undone;
@@ -103,6 +102,10 @@ void Rotation::conclude_failure() {
                 "the undo is not proven on every member: the devices take unconfirmed commits back by "
                 "themselves, and the next run looks again");
     }
+}
+
+bool Rotation::schedules() const {
+    return pipeline_.commit.rollover == Rollover::key_chain && !groundwork_;
 }
 
 bool Rotation::first_configuration() const {

@@ -21,6 +21,7 @@ struct RunOptions {
     unsigned threads = 0;              ///< links in flight at once; 0 = the pipeline's `parallel`
     /// How to wait while devices do their part; false when stopped. Tests put their own time here.
     std::function<bool(std::chrono::milliseconds, const std::stop_token&)> pause;
+    milliseconds jitter{0};  ///< each link begins at a random moment of this long
     /// Sessions of good rotations stay open in here; null: they end with the rotation. Not owned.
     SessionPool* sessions = nullptr;
 };
