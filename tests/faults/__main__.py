@@ -91,7 +91,7 @@ class Progress:
         if not verdict.good:
             self.bad += 1
             self.clear()
-            for kind, what in verdict.findings or [("void", verdict.void)]:
+            for kind, what in verdict.findings + ([("void", verdict.void)] if verdict.void else []):
                 print(f"{verdict.name}: {kind}: {what}\n    {verdict.told}\n    {verdict.folder}", flush=True)
         if self.terminal:
             print(f"\r\x1b[K{self.done} of {self.total}, {self.bad} bad  {verdict.name}", end="", flush=True)

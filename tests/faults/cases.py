@@ -42,6 +42,8 @@ class Case:
 
     @property
     def phase(self):
+        if self.place.endswith("-then-boot"):  # a member that forgets its timer keeps the commit, as if it was confirmed
+            return "confirm"
         return phase(self.step, self.rollover)
 
 
@@ -113,13 +115,15 @@ def all_cases():
 
 def of_rollover(rollover):
     def case(step, fault, place, make, **more):
-        quick = (step, fault, place) in QUICK and not more
+        quick = (step, fault, place) in QUICK and not more.keys() - {"slow"}
         return Case(rollover, step, fault, place, make, quick=quick, **more)
 
     yield from kills(rollover, case)
     yield from device_faults(rollover, case)
     yield from kme_faults(case)
     yield from others(rollover, case)
+    yield from reboots(case)
+    yield from first_configurations(case)
 
 
 def kills(rollover, case):
@@ -219,3 +223,44 @@ def others(rollover, case):
 
 def matrix_rows(cases):
     return [step for step in STEPS if any(case.step == step for case in cases)]
+
+
+def reboots(case):
+    for step in ("read", "lock", "check", "commit-confirmed", "read-back", "confirm", "read-again", "verify"):
+        for member in ("initiator", "responder"):
+            for when in ("before", "after") if step in CHANGING else ("before",):
+                word = "" if when == "before" else "-done"
+                yield case(step, "reboot", member + word, booted(step, member, when, False))
+                if step in ("commit-confirmed", "read-back", "confirm", "read-again"):
+                    yield case(step, "reboot", member + word, booted(step, member, when, True), timer_lost=True)
+                    yield case(step, "reboot", member + word, booted(step, member, when, True), timer_lost=True, preceding=False)
+                    yield case(step, "reboot", member + word, booted(step, member, when, False), preceding=False)
+    for member in ("initiator", "responder"):
+        for step, call, nth in (("verify", "verify", 1), ("save", "save", 2)):
+            yield case(step, "reboot", f"{member}-waiting", lambda pair, call=call, nth=nth, member=member:
+                       strikes.BootAtLine(pair, call, "begins", nth, member))
+    for step, member in (("commit-confirmed", "both"), ("confirm", "initiator"), ("confirm", "responder")):
+        for more in ({}, {"preceding": False}, {"at_once": True}):
+            yield case(step, "kill", f"{member}-then-boot", lambda pair, step=step, member=member:
+                       strikes.KillThenBoot(pair, step, "done", member), timer_lost=True, **more)
+
+
+def booted(step, member, when, timer_lost):
+    return lambda pair: strikes.Reboot(pair, step, member, when, timer_lost)
+
+
+def first_configurations(case):
+    for step in ("lock", "commit-confirmed", "confirm"):
+        for place in ("none", "initiator", "responder"):
+            for at_once in (False, True):
+                yield case(step, "kill", place, held(step, place), bare=True, at_once=at_once)
+        for word in ("drop", "lost-answer", "hang", "error"):
+            action, when, more = ANSWERS[word]
+            for member in ("initiator", "responder"):
+                yield case(step, word, member, lambda pair, step=step, member=member, action=action, when=when, more=more:
+                           strikes.DeviceFault(pair, step, member, action, phase=when, **more), bare=True)
+    yield case("commit-confirmed", "kill", "both", line("commit-confirmed", "done", "both"), bare=True)
+    yield case("confirm", "kill", "both", line("confirm", "done", "both"), bare=True)
+    yield case("verify", "kill", "begins", line("verify", "begins", "any"), bare=True)
+    for member in ("initiator", "responder", "both"):
+        yield case("confirm", "confirm-expired", member, lambda pair, member=member: strikes.LateConfirm(pair, member), bare=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import judge
 from bench import CONFIRM, LEAD, ckn_of
+from program import begins
 from promises import promised
 
 
@@ -70,7 +71,6 @@ class CaseRun:
         evidence.secrets = set(pair.caks(before))
 
         strike = case.make(pair)
-        strike.pair.timer_lost = case.timer_lost
         try:
             strike.prepare()
             faulty = pair.run("faulty", self.folder, strike, **strike.timeouts)
@@ -86,6 +86,8 @@ class CaseRun:
         evidence.keys_after = {device: pair.names_of_keys(root) for device, root in after.items()}
         evidence.pending_after = {device: pending for device in pair.devices if (pending := pair.sim(device).get("pending"))}
         evidence.secrets |= pair.caks(after)
+        evidence.booting = strike.booting()
+        evidence.held_key = held_key(faulty.records) if faulty.killed else ""
         if not case.at_once:
             evidence.expired = True
             for step in (5, CONFIRM, LEAD, 70):
@@ -145,3 +147,16 @@ class CaseRun:
         lines = [f"{kind}: {what}" for kind, what in verdict.findings] + ([f"void: {verdict.void}"] if verdict.void else [])
         (self.folder / "verdict").write_text("\n".join([self.case.name, verdict.told, *lines,
                                                         f"repeat: scripts/faults --case {self.case.name}"]) + "\n")
+
+
+def held_key(records):
+    """The key that a killed run had in its journal, at all members that had asked for it, and on no device."""
+    name, held = "", False
+    for record in records:
+        if record.get("event") == "key.minted":
+            name = record["attributes"]["key_id"]
+        elif begins(record, "commit-confirmed"):
+            return ""
+        elif name and record.get("message") == "begins":
+            held = record["stage"] != "fetch"  # what it answers is safe only when something else has begun
+    return name if held else ""
