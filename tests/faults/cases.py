@@ -24,6 +24,7 @@ class Case:
     preceding: bool = True       # devices keep the replaced key until the new one is live
     at_once: bool = False        # the next run begins at once, not after all timers
     timer_lost: bool = False     # a reboot forgets the confirmed commit's timer
+    lingering: bool = False      # sessions outlive their client and keep the lock
     bare: bool = False           # the link has no configuration yet
     quick: bool = False
     slow: bool = False           # begun first, so that nobody waits for it at the end
@@ -31,7 +32,7 @@ class Case:
     @property
     def name(self):
         parts = [ROLLOVERS[self.rollover], self.step, self.fault, self.place]
-        parts += ["no-preceding"] * (not self.preceding) + ["timer-lost"] * self.timer_lost
+        parts += ["no-preceding"] * (not self.preceding) + ["timer-lost"] * self.timer_lost + ["lingering"] * self.lingering
         parts += ["at-once"] * self.at_once + ["bare"] * self.bare
         return ".".join(part for part in parts if part)
 
@@ -144,11 +145,13 @@ def kills(rollover, case):
             make = held(step, place)
             yield case(step, "kill", place, make)
             yield case(step, "kill", place, make, at_once=True)
+            yield case(step, "kill", place, make, lingering=True)
+            yield case(step, "kill", place, make, lingering=True, at_once=True)
             if step in ("commit-confirmed", "confirm"):
                 yield case(step, "kill", place, make, preceding=False)
                 yield case(step, "kill", place, make, preceding=False, at_once=True)
     for step, call in (("lock", "stage"), ("commit-confirmed", "commit-confirmed"), ("confirm", "confirm")):
-        for more in ({}, {"at_once": True}, {"preceding": False}):
+        for more in ({}, {"at_once": True}, {"preceding": False}, {"lingering": True}, {"lingering": True, "at_once": True}):
             yield case(step, "kill", "both", line(call, "done", "both"), **more)
     for step in ("read-back", "release", "verify", "save"):
         call, nth = next((call, nth) for row, call, nth in LINES if row == step)

@@ -10,6 +10,8 @@ from bench import CONFIRM, LEAD, ckn_of
 from program import begins
 from promises import promised
 
+LINGER = 3600  # device seconds for which a dead session is kept: longer than any case takes
+
 
 @dataclass
 class Verdict:
@@ -46,7 +48,11 @@ class CaseRun:
             verdict.void = f"{type(error).__name__}: {error}"
             (self.folder / "harness-error").write_text(traceback.format_exc())
         verdict.seconds = time.monotonic() - begun
-        self.pair.secured = verdict.good
+        self.pair.secured = verdict.good and not self.case.lingering
+        if self.case.lingering:
+            self.linger(0)
+            for device in self.pair.devices:  # ends sessions that nobody has ended
+                self.pair.bench.reboot(self.pair.device(device))
         if verdict.good:
             shutil.rmtree(self.folder)
         else:
@@ -72,6 +78,8 @@ class CaseRun:
 
         strike = case.make(pair)
         try:
+            if case.lingering:
+                self.linger(LINGER)
             strike.prepare()
             faulty = pair.run("faulty", self.folder, strike, **strike.timeouts)
             struck = strike.struck()
@@ -110,6 +118,10 @@ class CaseRun:
         if not struck:
             verdict.void = "the fault never struck"
         return evidence
+
+    def linger(self, seconds):
+        for device in self.pair.devices:
+            self.pair.describe(device, linger_s=seconds)
 
     def promise(self):
         if self.case.bare:
