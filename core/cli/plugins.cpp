@@ -1,4 +1,4 @@
-// qkd-macsec plugins: what is installed, what it can do, and how it is configured. Reads descriptors only.
+// qkd-macsec plugins: what is installed, what it can do, how it is configured, and whether it keeps the laws.
 #include <unistd.h>
 
 #include <algorithm>
@@ -7,10 +7,14 @@
 
 #include "cli/commands.hpp"
 #include "cli/console.hpp"
+#include "cli/plugin_docs.hpp"
+#include "cli/plugin_trial.hpp"
 #include "cli/sample.hpp"
 #include "cli/session.hpp"
 #include "engine/text.hpp"
 #include "engine/text_table.hpp"
+#include "kit/laws.hpp"
+#include "kit/support/temp_dir.hpp"
 
 namespace qkd::cli {
 namespace {
@@ -167,50 +171,162 @@ int inspect(const Arguments& arguments, engine::PluginHost& host, const std::str
     return exit_ok;
 }
 
+int docs(const Arguments& arguments, engine::PluginHost& host, const std::string& name) {
+    auto plugin = host.load(name);
+    if (!plugin) return refuse(plugin.error());
+    if (!arguments.has("into")) {
+        answer(docs_markdown(*(*plugin)->descriptor));
+        return exit_ok;
+    }
+    if (auto done = docs_into(arguments.value("into"), *(*plugin)->descriptor); !done) return refuse(done.error());
+    return exit_ok;
+}
+
+using conformance::Outcome;
+using conformance::Verdict;
+
+std::size_t number_of(const std::vector<Outcome>& outcomes, Verdict verdict) {
+    return static_cast<std::size_t>(std::count_if(outcomes.begin(), outcomes.end(),
+                                                  [&](const Outcome& one) { return one.verdict == verdict; }));
+}
+
+std::string test_text(const std::vector<Outcome>& outcomes, bool colour) {
+    engine::TextTable table({{"LAW"}, {"VERDICT"}, {"MS", engine::Align::right}, {"WHAT IT DEMANDS, OR WHAT WAS SEEN"}});
+    for (const Outcome& one : outcomes) {
+        const auto style = one.verdict == Verdict::broken ? Style::bad
+                           : one.verdict == Verdict::held ? Style::good
+                                                          : Style::warn;
+        table.add_row({one.law,
+                       {conformance::to_string(one.verdict), style},
+                       std::to_string(static_cast<long>(one.ms)),
+                       one.verdict == Verdict::held ? one.demands : one.detail});
+    }
+    return table.render(colour) + "\n" + std::to_string(number_of(outcomes, Verdict::held)) + " held, " +
+           std::to_string(number_of(outcomes, Verdict::broken)) + " broken, " +
+           std::to_string(number_of(outcomes, Verdict::not_tried)) + " not tried\n";
+}
+
+Json test_json(const PluginDescriptor& plugin, const std::vector<Outcome>& outcomes,
+               const std::vector<std::string>& remarks) {
+    Json laws = Json::array();
+    for (const Outcome& one : outcomes) {
+        laws.push_back({{"law", one.law},
+                        {"demands", one.demands},
+                        {"verdict", one.verdict == Verdict::broken ? "broken" : conformance::to_string(one.verdict)},
+                        {"detail", one.detail},
+                        {"ms", one.ms}});
+    }
+    return {{"plugin", text(plugin.name)},
+            {"version", text(plugin.version)},
+            {"kept", conformance::kept(outcomes)},
+            {"held", number_of(outcomes, Verdict::held)},
+            {"broken", number_of(outcomes, Verdict::broken)},
+            {"not_tried", number_of(outcomes, Verdict::not_tried)},
+            {"remarks", remarks},
+            {"laws", std::move(laws)}};
+}
+
+int test(const Arguments& arguments, engine::PluginHost& host, const std::string& name) {
+    auto plugin = host.load(name);
+    if (!plugin) return refuse(plugin.error());
+    const support::TempDir temp;
+    const auto scratch = temp.path() / "state";
+    std::filesystem::create_directory(scratch);
+    const auto trial = prepare_trial(**plugin, arguments.value("config"), scratch);
+    const std::string findings = findings_text(trial.findings, colour_wanted(arguments, STDERR_FILENO));
+    std::fwrite(findings.data(), 1, findings.size(), stderr);
+    if (!trial.ok()) {
+        return refuse({ErrorCode::config, Retry::never, name + " cannot be configured: " + findings_count(trial.findings),
+                       "nothing was tried"});
+    }
+    for (const auto& remark : trial.remarks) std::fprintf(stderr, "%s\n", engine::one_line(remark).c_str());
+    const auto outcomes = conformance::run_laws(trial.subject);
+    if (arguments.has("json")) {
+        const Json json = test_json(*(*plugin)->descriptor, outcomes, trial.remarks);
+        answer(json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
+    } else {
+        answer(test_text(outcomes, colour_wanted(arguments, STDOUT_FILENO)));
+    }
+    return conformance::kept(outcomes) ? exit_ok : exit_failed;
+}
+
+/// Which options belong to which action.
+struct Action {
+    const char* name;
+    int (*run)(const Arguments&, engine::PluginHost&, const std::string& name);  ///< null: takes no name
+    std::vector<std::string> options;
+};
+
 int plugins(const Arguments& arguments) {
     const auto usage = [](std::string what) {
         return refuse({ErrorCode::config, Retry::never, std::move(what), "see `qkd-macsec plugins --help`"});
     };
+    const std::vector<Action> actions = {{"list", nullptr, {"json"}},
+                                         {"inspect", &inspect, {"json", "sample"}},
+                                         {"docs", &docs, {"into"}},
+                                         {"test", &test, {"config", "json"}}};
     const auto& words = arguments.words();
-    const std::vector<std::string> actions = {"list", "inspect"};
-    if (std::find(actions.begin(), actions.end(), words[0]) == actions.end()) {
-        const auto near = engine::nearest(words[0], actions);
-        return usage("plugins does not know '" + engine::printable(words[0]) + "'; there are list, inspect" +
-                     (near.empty() ? "" : "; did you mean '" + near + "'?"));
+    const auto action =
+        std::find_if(actions.begin(), actions.end(), [&](const Action& one) { return one.name == words[0]; });
+    if (action == actions.end()) {
+        std::vector<std::string> names;
+        for (const auto& one : actions) names.emplace_back(one.name);
+        const auto near = engine::nearest(words[0], names);
+        return usage("plugins does not know '" + engine::printable(words[0]) + "'; there are " +
+                     engine::join(names, ", ") + (near.empty() ? "" : "; did you mean '" + near + "'?"));
     }
     if (arguments.has("json") && arguments.has("sample")) return usage("--json and --sample exclude each other");
-    if (words[0] == "list") {
+    for (const char* option : {"json", "sample", "into", "config"}) {
+        const bool takes = std::find(action->options.begin(), action->options.end(), option) != action->options.end();
+        if (takes || !arguments.has(option)) continue;
+        std::vector<std::string> those;
+        for (const auto& one : actions) {
+            if (std::find(one.options.begin(), one.options.end(), option) == one.options.end()) continue;
+            those.push_back("`plugins " + std::string(one.name) + (one.run == nullptr ? "`" : " NAME`"));
+        }
+        return usage("--" + std::string(option) + " belongs to " + engine::join(those, ", "));
+    }
+    if (action->run == nullptr) {
         if (words.size() > 1) return usage("unexpected argument '" + engine::printable(words[1]) + "'");
-        if (arguments.has("sample")) return usage("--sample belongs to `plugins inspect NAME`");
     } else if (words.size() < 2) {
         return usage("the NAME of a plugin is missing");
     }
     auto directory = plugin_directory(arguments);
     if (!directory) return refuse(directory.error());
     engine::PluginHost host(*directory);
-    return words[0] == "list" ? list(arguments, host) : inspect(arguments, host, words[1]);
+    return action->run == nullptr ? list(arguments, host) : action->run(arguments, host, words[1]);
 }
 
 }  // namespace
 
 Command plugins_command() {
     return {"plugins",
-            "list plugins, and say what one can do and how it is configured",
-            {"plugins list [--json]", "plugins inspect NAME [--json | --sample]"},
+            "list plugins, say what one can do and how it is configured, and test it",
+            {"plugins list [--json]", "plugins inspect NAME [--json | --sample]", "plugins docs NAME [--into README]",
+             "plugins test NAME [--config FILE] [--json]"},
             "list opens every file of the plugin folder and shows what it is, also those that are refused, with the "
-            "reason. inspect shows the stages and fields of one plugin. Both read descriptors and run no code of the "
-            "plugins.",
-            {{"json", 0, nullptr, false, "JSON instead of a table: an array (list), an object (inspect)"},
-             {"sample", 0, nullptr, false, "a TOML table to start from, defaults as comments"}},
+            "reason. inspect shows the stages and fields of one plugin, docs writes the fields as the Markdown table of "
+            "its README. These three read descriptors and run no code of the plugins. test tries the laws that every "
+            "plugin must keep. Its FILE is laid out as `inspect --sample` prints it and may be left out when no field is "
+            "required; of two tables for the plugin the first is the initiator's, the second the responder's. A table "
+            "[test] may hold initiator_sae and responder_sae (default sae-a, sae-b) and, of a device that may be "
+            "configured at will, interfaces, connectivity_association and key_chain. A law that needs a counterpart "
+            "which is not there is not tried, and the reason stands beside it.",
+            {{"json", 0, nullptr, false, "JSON instead of a table: an array (list), an object (inspect, test)"},
+             {"sample", 0, nullptr, false, "a TOML table to start from, defaults as comments"},
+             {"into", 0, "README", false, "put the table between its two comment lines in this file"},
+             {"config", 0, "FILE", false, "how the plugin is configured for the test"}},
             1,
             2,
-            "say `plugins list` or `plugins inspect NAME`",
-            "  0    done; refused plugins are shown, not hidden\n"
-            "  2    wrong usage, no such folder, or the named plugin is refused\n"
+            "say `plugins list`, `plugins inspect NAME`, `plugins docs NAME` or `plugins test NAME`",
+            "  0    done; refused plugins are shown, not hidden; all laws that could be tried were kept\n"
+            "  1    test: a law was broken\n"
+            "  2    wrong usage, no such folder, the named plugin is refused, or it cannot be configured like this\n"
             "  3    internal error",
             "  qkd-macsec plugins list\n"
             "  qkd-macsec plugins list --json | jq -r '.[] | select(.status == \"refused\") | .reason'\n"
-            "  qkd-macsec plugins inspect kme-etsi014 --sample >> pipeline.toml",
+            "  qkd-macsec plugins inspect kme-etsi014 --sample >> pipeline.toml\n"
+            "  qkd-macsec plugins test kme-mock",
             plugins};
 }
 

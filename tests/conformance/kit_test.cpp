@@ -11,9 +11,9 @@
 #include <optional>
 #include <stdexcept>
 
-#include "conformance/laws.hpp"
+#include "kit/laws.hpp"
 #include "conformance/model_device.hpp"
-#include "conformance/sample.hpp"
+#include "kit/sample.hpp"
 #include "qkd/sdk/encoding.hpp"
 #include "qkd/sdk/key_id_transport.hpp"
 #include "qkd/sdk/key_source.hpp"

@@ -11,7 +11,7 @@
 #include <regex>
 #include <sstream>
 
-#include "conformance/laws.hpp"
+#include "kit/laws.hpp"
 #include "engine/plugin_host.hpp"
 #include "keyid-common/tests/net_sandbox.hpp"
 #include "support/pki.hpp"

@@ -10,7 +10,7 @@
 #include <csignal>
 #include <stdexcept>
 
-#include "conformance/laws.hpp"
+#include "kit/laws.hpp"
 
 namespace qkd::kme::testing {
 

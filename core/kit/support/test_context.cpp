@@ -1,5 +1,5 @@
 // The test context's log and its way to be interrupted.
-#include "support/test_context.hpp"
+#include "kit/support/test_context.hpp"
 
 #include <poll.h>
 #include <sys/eventfd.h>

@@ -5,8 +5,8 @@
 #include <memory>
 #include <string>
 
-#include "conformance/silent_peer.hpp"
-#include "conformance/trial.hpp"
+#include "kit/silent_peer.hpp"
+#include "kit/trial.hpp"
 
 namespace qkd::conformance {
 

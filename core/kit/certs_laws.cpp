@@ -1,10 +1,10 @@
 // Laws for certs: idempotent, private, and planned without touching anything.
 #include <sys/stat.h>
 
-#include "conformance/trial.hpp"
+#include "kit/trial.hpp"
 #include "qkd/sdk/certs.hpp"
-#include "support/fake_network.hpp"
-#include "support/temp_dir.hpp"
+#include "kit/support/fake_network.hpp"
+#include "kit/support/temp_dir.hpp"
 
 namespace qkd::conformance {
 namespace {

@@ -5,9 +5,9 @@
 #include <memory>
 #include <utility>
 
-#include "conformance/trial.hpp"
+#include "kit/trial.hpp"
 #include "qkd/sdk/key_id_transport.hpp"
-#include "support/fake_network.hpp"
+#include "kit/support/fake_network.hpp"
 
 namespace qkd::conformance {
 namespace {

@@ -5,9 +5,9 @@
 #include <set>
 #include <thread>
 
-#include "conformance/process_state.hpp"
-#include "conformance/sample.hpp"
-#include "conformance/trial.hpp"
+#include "kit/process_state.hpp"
+#include "kit/sample.hpp"
+#include "kit/trial.hpp"
 
 namespace qkd::conformance {
 namespace {

@@ -6,7 +6,7 @@
 #include <string>
 #include <utility>
 
-#include "support/map_config.hpp"
+#include "kit/support/map_config.hpp"
 
 namespace qkd::support {
 

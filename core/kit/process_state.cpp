@@ -1,5 +1,5 @@
 // Reads the process from /proc.
-#include "conformance/process_state.hpp"
+#include "kit/process_state.hpp"
 
 #include <signal.h>  // NOLINT(modernize-deprecated-headers): sigaction is POSIX
 #include <unistd.h>

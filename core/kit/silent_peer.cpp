@@ -1,5 +1,5 @@
 // The silent server's one thread.
-#include "conformance/silent_peer.hpp"
+#include "kit/silent_peer.hpp"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "conformance/trial.hpp"
+#include "kit/trial.hpp"
 #include "qkd/sdk/commit.hpp"
 #include "qkd/sdk/initial_config.hpp"
 

@@ -1,5 +1,5 @@
 // How a fake device answers.
-#include "support/fake_network.hpp"
+#include "kit/support/fake_network.hpp"
 
 #include <algorithm>
 

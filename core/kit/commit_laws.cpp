@@ -2,8 +2,8 @@
 // by accident.
 #include <algorithm>
 
-#include "conformance/device_rig.hpp"
-#include "support/fake_network.hpp"
+#include "kit/device_rig.hpp"
+#include "kit/support/fake_network.hpp"
 
 namespace qkd::conformance {
 namespace {

@@ -1,5 +1,5 @@
 // Turns texts into the values that a plugin asks for.
-#include "support/map_config.hpp"
+#include "kit/support/map_config.hpp"
 
 #include <charconv>
 #include <cstdlib>

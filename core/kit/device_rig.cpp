@@ -1,5 +1,5 @@
 // Brings a device into the state that a law starts from.
-#include "conformance/device_rig.hpp"
+#include "kit/device_rig.hpp"
 
 #include <algorithm>
 #include <functional>

@@ -2,8 +2,8 @@
 #include <algorithm>
 #include <set>
 
-#include "conformance/patience.hpp"
-#include "conformance/trial.hpp"
+#include "kit/patience.hpp"
+#include "kit/trial.hpp"
 #include "qkd/sdk/key_source.hpp"
 
 namespace qkd::conformance {

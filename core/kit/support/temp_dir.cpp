@@ -1,5 +1,5 @@
 // Temporary folders and plain file access for tests.
-#include "support/temp_dir.hpp"
+#include "kit/support/temp_dir.hpp"
 
 #include <stdlib.h>  // NOLINT(modernize-deprecated-headers): mkdtemp is POSIX
 

@@ -10,9 +10,9 @@
 #include <string_view>
 #include <vector>
 
-#include "conformance/laws.hpp"
-#include "support/plugin_object.hpp"
-#include "support/test_context.hpp"
+#include "kit/laws.hpp"
+#include "kit/support/plugin_object.hpp"
+#include "kit/support/test_context.hpp"
 
 namespace qkd::conformance {
 

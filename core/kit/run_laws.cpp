@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <sstream>
 
-#include "conformance/trial.hpp"
+#include "kit/trial.hpp"
 #include "qkd/sdk/encoding.hpp"
 
 namespace qkd::conformance {

@@ -2,8 +2,8 @@
 #include <algorithm>
 #include <array>
 
-#include "conformance/patience.hpp"
-#include "conformance/trial.hpp"
+#include "kit/patience.hpp"
+#include "kit/trial.hpp"
 #include "qkd/sdk/device.hpp"
 
 namespace qkd::conformance {
