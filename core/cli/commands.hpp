@@ -21,6 +21,7 @@ Command check_command();
 Command plan_command();
 Command status_command();
 Command withdraw_command();
+Command serve_command();
 Command plugins_command();
 Command import_command();
 Command secret_command();

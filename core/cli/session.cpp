@@ -176,8 +176,10 @@ Result<std::unique_ptr<Session>> Session::open(const Arguments& arguments, Kind 
         session->profile_ = std::make_unique<engine::Profile>();
         session->observers_.add(*session->profile_);
     }
-    session->interrupts_ = std::make_unique<Interrupts>(kind == Kind::rotates ? Interrupts::Afterwards::stay_blocked
-                                                                              : Interrupts::Afterwards::as_before);
+    const bool rotates = kind != Kind::reads;
+    session->interrupts_ =
+        std::make_unique<Interrupts>(rotates ? Interrupts::Afterwards::stay_blocked : Interrupts::Afterwards::as_before,
+                                     kind == Kind::serves ? Interrupts::Hangup::is_told : Interrupts::Hangup::ends);
     const bool json = options->format == engine::LogFormat::json;
     session->screen_ = std::make_unique<engine::Screen>(STDERR_FILENO, !json && is_live_terminal(STDERR_FILENO));
     auto log = engine::Log::open(*options, *session->screen_);
@@ -186,20 +188,29 @@ Result<std::unique_ptr<Session>> Session::open(const Arguments& arguments, Kind 
     session->observers_.add(*session->log_);
     // A program that reads JSON lines must find nothing else.
     session->view_ = std::make_unique<engine::LiveView>(
-        *session->screen_,
-        engine::LiveView::Options{.colour = options->colour, .plain_lines = !json && kind == Kind::rotates});
+        *session->screen_, engine::LiveView::Options{.colour = options->colour, .plain_lines = !json && rotates});
     session->observers_.add(*session->view_);
-    session->interrupts_->listen([session = session.get(), kind](bool first) {
-        const char* text = kind == Kind::reads ? "interrupted: ending"
-                           : first             ? "interrupted: reverting what is not confirmed, please wait"
-                                               : "interrupted again: still reverting, please wait";
-        session->log_->log(LogLevel::warning, {}, text);
-    });
+    session->interrupts_->listen(
+        [session = session.get(), kind](bool first) {
+            const char* text = kind == Kind::reads ? "interrupted: ending"
+                               : first             ? "interrupted: reverting what is not confirmed, please wait"
+                                                   : "interrupted again: still reverting, please wait";
+            session->log_->log(LogLevel::warning, {}, text);
+        },
+        [session = session.get()] {
+            const std::lock_guard lock(session->hangup_mutex_);
+            if (session->hangup_) session->hangup_();
+        });
     return session;
 }
 
 std::stop_token Session::stop() const noexcept {
     return interrupts_->stop();
+}
+
+void Session::on_hangup(std::function<void()> what) {
+    const std::lock_guard lock(hangup_mutex_);
+    hangup_ = std::move(what);
 }
 
 Result<void> Session::finish() {
