@@ -56,7 +56,7 @@ Result<void> keep_known_hosts(Work& work, const Arguments& arguments, std::strin
     if (fs::exists(work.output.parent_path() / path, ignored)) return {};
     return work.files.create(work.output.parent_path() / path,
                              "# Host keys of the devices, one line each: ssh-keyscan HOST >> this file, then compare\n"
-                             "# with what the device itself says (file show /etc/ssh/ssh_host_ed25519_key.pub).\n",
+                             "# with what the device itself says (show security ssh key-fingerprint).\n",
                              0644);
 }
 
