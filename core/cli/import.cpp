@@ -152,8 +152,8 @@ Command import_command() {
         "  2    the inventory has errors, a file is there already, or wrong usage; nothing was written\n"
         "  3    internal error",
         "  qkd-macsec import targets.yaml -o ring.toml\n"
-        "  (umask 077; openssl rand -hex 32 > seal.key); qkd-macsec import targets.yaml -o ring.toml --seal-key "
-        "seal.key",
+        "  (umask 077; openssl rand -hex 32 > seal.key)\n"
+        "  qkd-macsec import targets.yaml -o ring.toml --seal-key seal.key",
         import};
 }
 

@@ -370,7 +370,8 @@ Command secret_command() {
         "  2    wrong usage, a file or key that cannot be used; nothing was changed\n"
         "  3    internal error",
         "  pass show kme/password | qkd-macsec secret seal ring.toml\n"
-        "  (umask 077; openssl rand -hex 32 > seal-2.key); qkd-macsec secret rekey ring.toml --new-key seal-2.key",
+        "  (umask 077; openssl rand -hex 32 > seal-2.key)\n"
+        "  qkd-macsec secret rekey ring.toml --new-key seal-2.key",
         secret};
 }
 
