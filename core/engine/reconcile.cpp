@@ -167,7 +167,11 @@ MemberChange make_change(const Reconciliation& reconciliation, std::span<const M
         change.pre_shared = NamedKey{keys.next.ckn, keys.next.cak, std::nullopt};
         // The replaced key stays usable, so that a member whose commit is lost still has a key in common with the
         // others.
-        change.fallback = NamedKey{keys.base.ckn, keys.base.cak, std::nullopt};
+        // Where the base is the new key itself (an earlier run brought it to some members), another fallback takes its place.
+        const NamedKey& fallback = keys.base.ckn == keys.next.ckn ? keys.fallback : keys.base;
+        if (!fallback.ckn.empty() || fallback.cak == nullptr) {
+            change.fallback = NamedKey{fallback.ckn, fallback.cak, std::nullopt};
+        }
         return change;
     }
 
