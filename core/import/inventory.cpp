@@ -239,9 +239,8 @@ class Reader {
         if (event == nullptr || event->type == Type::nothing || !is_table(*event)) return;
         known(*event, {"start_time"});
         if (const Node* start = event->find("start_time"); start != nullptr) {
-            findings_.warning(
-                start->key_place, "start_time is not carried over: a pipeline does not schedule itself",
-                "run it by a systemd timer, cron or event-options; examples are installed with the program");
+            findings_.warning(start->key_place, "start_time is not carried over: a pipeline does not schedule itself",
+                              "run it by a systemd timer, by cron or by a router's event-options, see dist/");
         }
     }
 
