@@ -213,7 +213,9 @@ Result<void> Rotation::hand_over_key_id() {
         spec.wait_out = ErrorCode::not_found;
         spec.patience = spec.timeout;
         auto received = m.caller(spec, m.transport.name, [&](Context& context) {
-            return m.transport->receive(context, end_of(m), link_.name, notice_.generation - 1);
+            const NoticeFilter wanted{NoticeMark(notice_.generation - 1), notice_.sender,
+                                      std::chrono::floor<std::chrono::seconds>(m.clock.now)};
+            return m.transport->receive(context, end_of(m), link_.name, wanted);
         });
         if (!received) return std::move(received).error();
         if (*received != notice_) {
