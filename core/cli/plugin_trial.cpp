@@ -81,7 +81,9 @@ std::optional<Address> peer_of(const engine::CheckedTable& table) {
         const auto colon = authority.rfind(':');
         const bool has_port = colon != std::string::npos && authority.find(']', colon) == std::string::npos;
         Address address{authority.substr(0, has_port ? colon : std::string::npos),
-                        has_port ? authority.substr(colon + 1) : url->text.starts_with("http:") ? "80" : "443"};
+                        has_port                         ? authority.substr(colon + 1)
+                        : url->text.starts_with("http:") ? "80"
+                                                         : "443"};
         std::erase_if(address.host, [](char c) { return c == '[' || c == ']'; });
         return address;
     }
@@ -179,8 +181,8 @@ class Preparation {
                 const std::string label = scope_table(scope);
                 engine::TableSpec spec{label, {}, plugin_.name, engine::fields_of(fields, scope), {"plugin", "kind"}};
                 if (table != nullptr) spec.place = table->key_place;
-                const auto entries = table == nullptr ? std::vector<engine::TableEntry>()
-                                                      : engine::entries_of(*table, spec.label);
+                const auto entries =
+                    table == nullptr ? std::vector<engine::TableEntry>() : engine::entries_of(*table, spec.label);
                 values->tables[scope].push_back(engine::check_table(spec, entries, files_, findings_));
             }
         }
@@ -191,8 +193,8 @@ class Preparation {
         const TomlValue none;
         const TomlValue* test = root.find("test");
         const engine::TableSpec spec{"[test]", {}, "", engine::fields_of(test_fields, engine::core_scope), {}};
-        const auto setting = engine::check_table(spec, engine::entries_of(test == nullptr ? none : *test, "[test]"),
-                                                 files_, findings_);
+        const auto setting =
+            engine::check_table(spec, engine::entries_of(test == nullptr ? none : *test, "[test]"), files_, findings_);
         if (findings_.errors() != 0) return failed();
         fill(std::move(values), setting, scratch);
         trial_.findings = std::move(findings_).take(files_);
@@ -256,7 +258,8 @@ class Preparation {
             subject.target = std::move(target);
         } else if (has(StageKind::connect) || has(StageKind::commit)) {
             trial_.remarks.emplace_back(
-                "no device is touched; [test] interfaces = [\"...\"] names those of one that may be configured at will");
+                "no device is touched; [test] interfaces = [\"...\"] names those of one that may be configured at "
+                "will");
         }
     }
 

@@ -186,12 +186,13 @@ using conformance::Outcome;
 using conformance::Verdict;
 
 std::size_t number_of(const std::vector<Outcome>& outcomes, Verdict verdict) {
-    return static_cast<std::size_t>(std::count_if(outcomes.begin(), outcomes.end(),
-                                                  [&](const Outcome& one) { return one.verdict == verdict; }));
+    return static_cast<std::size_t>(
+        std::count_if(outcomes.begin(), outcomes.end(), [&](const Outcome& one) { return one.verdict == verdict; }));
 }
 
 std::string test_text(const std::vector<Outcome>& outcomes, bool colour) {
-    engine::TextTable table({{"LAW"}, {"VERDICT"}, {"MS", engine::Align::right}, {"WHAT IT DEMANDS, OR WHAT WAS SEEN"}});
+    engine::TextTable table(
+        {{"LAW"}, {"VERDICT"}, {"MS", engine::Align::right}, {"WHAT IT DEMANDS, OR WHAT WAS SEEN"}});
     for (const Outcome& one : outcomes) {
         const auto style = one.verdict == Verdict::broken ? Style::bad
                            : one.verdict == Verdict::held ? Style::good
@@ -236,8 +237,8 @@ int test(const Arguments& arguments, engine::PluginHost& host, const std::string
     const std::string findings = findings_text(trial.findings, colour_wanted(arguments, STDERR_FILENO));
     std::fwrite(findings.data(), 1, findings.size(), stderr);
     if (!trial.ok()) {
-        return refuse({ErrorCode::config, Retry::never, name + " cannot be configured: " + findings_count(trial.findings),
-                       "nothing was tried"});
+        return refuse({ErrorCode::config, Retry::never,
+                       name + " cannot be configured: " + findings_count(trial.findings), "nothing was tried"});
     }
     for (const auto& remark : trial.remarks) std::fprintf(stderr, "%s\n", engine::one_line(remark).c_str());
     const auto outcomes = conformance::run_laws(trial.subject);
@@ -300,34 +301,35 @@ int plugins(const Arguments& arguments) {
 }  // namespace
 
 Command plugins_command() {
-    return {"plugins",
-            "list plugins, say what one can do and how it is configured, and test it",
-            {"plugins list [--json]", "plugins inspect NAME [--json | --sample]", "plugins docs NAME [--into README]",
-             "plugins test NAME [--config FILE] [--json]"},
-            "list opens every file of the plugin folder and shows what it is, also those that are refused, with the "
-            "reason. inspect shows the stages and fields of one plugin, docs writes the fields as the Markdown table of "
-            "its README. These three read descriptors and run no code of the plugins. test tries the laws that every "
-            "plugin must keep. Its FILE is laid out as `inspect --sample` prints it and may be left out when no field is "
-            "required; of two tables for the plugin the first is the initiator's, the second the responder's. A table "
-            "[test] may hold initiator_sae and responder_sae (default sae-a, sae-b) and, of a device that may be "
-            "configured at will, interfaces, connectivity_association and key_chain. A law that needs a counterpart "
-            "which is not there is not tried, and the reason stands beside it.",
-            {{"json", 0, nullptr, false, "JSON instead of a table: an array (list), an object (inspect, test)"},
-             {"sample", 0, nullptr, false, "a TOML table to start from, defaults as comments"},
-             {"into", 0, "README", false, "put the table between its two comment lines in this file"},
-             {"config", 0, "FILE", false, "how the plugin is configured for the test"}},
-            1,
-            2,
-            "say `plugins list`, `plugins inspect NAME`, `plugins docs NAME` or `plugins test NAME`",
-            "  0    done; refused plugins are shown, not hidden; all laws that could be tried were kept\n"
-            "  1    test: a law was broken\n"
-            "  2    wrong usage, no such folder, the named plugin is refused, or it cannot be configured like this\n"
-            "  3    internal error",
-            "  qkd-macsec plugins list\n"
-            "  qkd-macsec plugins list --json | jq -r '.[] | select(.status == \"refused\") | .reason'\n"
-            "  qkd-macsec plugins inspect kme-etsi014 --sample >> pipeline.toml\n"
-            "  qkd-macsec plugins test kme-mock",
-            plugins};
+    return {
+        "plugins",
+        "list plugins, say what one can do and how it is configured, and test it",
+        {"plugins list [--json]", "plugins inspect NAME [--json | --sample]", "plugins docs NAME [--into README]",
+         "plugins test NAME [--config FILE] [--json]"},
+        "list opens every file of the plugin folder and shows what it is, also those that are refused, with the "
+        "reason. inspect shows the stages and fields of one plugin, docs writes the fields as the Markdown table of "
+        "its README. These three read descriptors and run no code of the plugins. test tries the laws that every "
+        "plugin must keep. Its FILE is laid out as `inspect --sample` prints it and may be left out when no field is "
+        "required; of two tables for the plugin the first is the initiator's, the second the responder's. A table "
+        "[test] may hold initiator_sae and responder_sae (default sae-a, sae-b) and, of a device that may be "
+        "configured at will, interfaces, connectivity_association and key_chain. A law that needs a counterpart "
+        "which is not there is not tried, and the reason stands beside it.",
+        {{"json", 0, nullptr, false, "JSON instead of a table: an array (list), an object (inspect, test)"},
+         {"sample", 0, nullptr, false, "a TOML table to start from, defaults as comments"},
+         {"into", 0, "README", false, "put the table between its two comment lines in this file"},
+         {"config", 0, "FILE", false, "how the plugin is configured for the test"}},
+        1,
+        2,
+        "say `plugins list`, `plugins inspect NAME`, `plugins docs NAME` or `plugins test NAME`",
+        "  0    done; refused plugins are shown, not hidden; all laws that could be tried were kept\n"
+        "  1    test: a law was broken\n"
+        "  2    wrong usage, no such folder, the named plugin is refused, or it cannot be configured like this\n"
+        "  3    internal error",
+        "  qkd-macsec plugins list\n"
+        "  qkd-macsec plugins list --json | jq -r '.[] | select(.status == \"refused\") | .reason'\n"
+        "  qkd-macsec plugins inspect kme-etsi014 --sample >> pipeline.toml\n"
+        "  qkd-macsec plugins test kme-mock",
+        plugins};
 }
 
 }  // namespace qkd::cli

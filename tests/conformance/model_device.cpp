@@ -148,6 +148,7 @@ class ModelCommit final : public Commit {
     Result<std::vector<InterfaceMka>> read_mka(Context&, DeviceSession&, const MemberTarget& target) override {
         std::vector<InterfaceMka> mka;
         for (const auto& name : target.interfaces) mka.push_back({name, MkaState::down, ""});
+        if (model().lie == Lie::hides_an_interface) mka.pop_back();
         return mka;
     }
     Result<std::vector<std::string>> preview(Context&, DeviceSession&, const MemberTarget&,

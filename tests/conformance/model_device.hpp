@@ -27,6 +27,7 @@ enum class Lie : std::uint8_t {
     wrong_start,          ///< the start-time is an hour off
     not_idempotent,       ///< initial-config always wants something
     takes_any_session,    ///< does not look whose session it is
+    hides_an_interface,   ///< shows MKA of all interfaces but the last
     claims_files          ///< the descriptor provides files, sessions do not
 };
 
