@@ -34,6 +34,13 @@ Result<engine::LogOptions> log_options(const Arguments& arguments) {
     if (format == "json") options.format = engine::LogFormat::json;
     options.colour = colour_wanted(arguments, STDERR_FILENO);
     if (arguments.has("trace")) options.trace_file = "trace.log";
+    if (arguments.has("log-file")) options.log_file = arguments.value("log-file");
+    if (const std::string where = arguments.value("log-to"); arguments.has("log-to")) {
+        if (where != "syslog" && where != "journal") {
+            return usage("--log-to '" + engine::printable(where) + "' is neither syslog nor journal", "");
+        }
+        options.system_log = where == "syslog" ? engine::SystemLogKind::syslog : engine::SystemLogKind::journal;
+    }
     return options;
 }
 
@@ -47,13 +54,18 @@ std::vector<Option> selection_options() {
 }
 
 std::vector<Option> observation_options() {
-    return {{"verbose", 'v', nullptr, true,
-             "log more on standard error than errors and warnings: -v notices and information, -vv also debug lines, "
-             "-vvv everything"},
-            {"trace", 0, nullptr, false, "log everything to trace.log in the current directory (mode 0600)"},
-            {"log-format", 0, "FORMAT", false, "text or json (one object per line)"},
-            {"profile", 0, "FILE", false,
-             "write counts and times per link, stage and device; as JSON when FILE ends in .json"}};
+    return {
+        {"verbose", 'v', nullptr, true,
+         "log more on standard error than errors and warnings: -v notices and information, -vv also debug lines, "
+         "-vvv everything"},
+        {"trace", 0, nullptr, false, "log everything to trace.log in the current directory (mode 0600)"},
+        {"log-format", 0, "FORMAT", false, "text or json (one object per line)"},
+        {"log-file", 0, "FILE", false,
+         "also log to FILE (mode 0600), notices and information in any case; from 10 MB on it becomes FILE.1, up to "
+         "FILE.5"},
+        {"log-to", 0, "WHERE", false, "also log to the system's log, syslog or journal, as to a --log-file"},
+        {"profile", 0, "FILE", false,
+         "write counts and times per link, stage and device; as JSON when FILE ends in .json"}};
 }
 
 std::vector<Option> operator+(std::vector<Option> a, std::vector<Option> b) {
