@@ -33,7 +33,7 @@ Result<void> plan_link(Crew& crew, PluginHost& host, Memory& memory, std::vector
     if (auto r = crew.read_states(); !r) return r;
     if (auto r = crew.difference(); !r) return r;
     const auto readings = crew.readings();
-    const Reconciliation found = reconcile(readings, record->own_ckns);
+    const Reconciliation found = reconcile(readings, record->own_ckns, pipeline.commit.rollover);
     std::vector<ClockReading> clocks;
     for (const auto& m : crew.members()) clocks.push_back(m.clock);
     ChangeKeys keys;

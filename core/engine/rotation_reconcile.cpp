@@ -28,6 +28,7 @@ Result<void> Rotation::gate_clocks() {
 }
 
 Result<void> Rotation::reconcile_members() {
+    if (auto r = crew_.connect(); !r) return r;  // after groundwork a session may be gone
     if (auto r = break_dead_locks(); !r) return r;
     if (auto r = crew_.read_states(); !r) return r;
     if (auto r = undo_own_pending_commit(); !r) return r;
@@ -65,7 +66,7 @@ void Rotation::compare_with_memory() {
 
 void Rotation::look_at_members() {
     readings_ = crew_.readings();
-    reconciliation_ = reconcile(readings_, record_.own_ckns);
+    reconciliation_ = reconcile(readings_, record_.own_ckns, pipeline_.commit.rollover);
 }
 
 Result<void> Rotation::withdraw_leftovers() {

@@ -227,7 +227,8 @@ class Rotation {
     Reconciliation reconciliation_;
     std::vector<MemberChange> changes_;
     RandomKey first_key_, fallback_key_;
-    RandomKey base_;  ///< not random where the members had a key; same shape
+    bool fallback_is_fresh_ = true;  ///< no member had it before
+    RandomKey base_;                 ///< not random where the members had a key; same shape
     KeyIdNotice notice_;
     std::string key_id_, next_ckn_;
     std::optional<Steady::time_point> minted_at_;  ///< by this run
