@@ -36,18 +36,22 @@ struct Bound {
 
 /// Makes the stage object of `kind` for `noun`.
 template <class T>
-Result<Bound<T>> bind_stage(PluginHost& host, const Pipeline& pipeline, const Noun& noun, StageKind kind,
-                            const std::string& sae) {
+Result<Bound<T>> bind_stage(PluginHost& host, std::unique_ptr<ConfigView> config, const Noun& noun, StageKind kind) {
     Bound<T> bound;
     auto plugin = host.load(noun.plugin);
     if (!plugin) return std::move(plugin).error();
     bound.plugin = *plugin;
     bound.name = noun.plugin;
-    bound.config = config_view(pipeline, noun, sae);
+    bound.config = std::move(config);
     auto object = host.create<T>(*bound.plugin, kind, *bound.config);
     if (!object) return std::move(object).error();
     bound.object = std::move(*object);
     return bound;
+}
+template <class T>
+Result<Bound<T>> bind_stage(PluginHost& host, const Pipeline& pipeline, const Noun& noun, StageKind kind,
+                            const std::string& sae) {
+    return bind_stage<T>(host, config_view(pipeline, noun, sae), noun, kind);
 }
 
 /// One member at work. Touched by one thread at a time: its own during a step, the link's between steps.
@@ -73,6 +77,13 @@ struct MemberRun {
     std::unique_ptr<ConfigEdits> edits;
     std::vector<std::string> required;  ///< interfaces that must be secured at the end
     SecretBytes key;
+    bool certificate_on_trial = false;
+    /// False where the device says so: a responder then asks for a key although its key_ID is not new.
+    bool check_key_id = true;
+
+    [[nodiscard]] CertSubject cert_subject(const std::optional<UtcSeconds>& renew_made_before) const {
+        return {member->sae, member->device, static_cast<bool>(source), renew_made_before};
+    }
 };
 
 class Crew {
@@ -101,6 +112,8 @@ class Crew {
     Result<void> read_states(Cancel cancel = Cancel::allowed);
     Result<void> read_mka(Cancel cancel = Cancel::allowed);
     Result<void> difference();
+    /// What the devices say about their KMEs takes the place of what the pipeline says. After read_states().
+    Result<void> obey_overrides(PluginHost& host);
     void close();
 
     /// The readings for reconcile(); valid until the next read_states().

@@ -25,8 +25,9 @@ struct RunShared {
     std::function<bool(milliseconds, const std::stop_token&)> pause;
     const SecretBytes& seal_key;
     Audit& audit;
-    Leases devices;    ///< all commits, commit checks and description changes of a device
-    Leases sae_pairs;  ///< from mint to fetch one SAE pair is served serially
+    Leases devices;                               ///< all commits, commit checks and description changes of a device
+    Leases sae_pairs;                             ///< from mint to fetch one SAE pair is served serially
+    std::optional<UtcSeconds> renew_made_before;  ///< certificates made before are renewed, however good
 };
 
 /// Runs the protocol for one link. Never throws; every outcome is in the report.

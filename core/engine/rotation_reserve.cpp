@@ -137,6 +137,7 @@ Result<void> Rotation::mint() {
     auto keys = m.caller(crew_.spec(StageKind::key_source, "mint"), m.source.name,
                          [&](Context& context) { return m.source->mint(context, request); });
     if (!keys) {
+        if (keys.error().code == ErrorCode::auth) conclude_certificate(m, false);
         lost_kme_ = is_kme_loss(keys.error());
         if (keys.error().maybe_consumed) audit("lost", "kme " + m.member->kme + ": " + keys.error().what);
         return std::move(keys).error();
@@ -144,6 +145,7 @@ Result<void> Rotation::mint() {
     if (keys->size() != 1 || keys->front().bytes.size() * 8 != request.bits || keys->front().id.empty()) {
         return bad_keys(m, "mint");
     }
+    conclude_certificate(m, true);
     minted_at_ = Steady::now();
     key_id_ = keys->front().id;
     m.key = std::move(keys->front().bytes);
@@ -280,6 +282,7 @@ Result<void> Rotation::fetch_at(MemberRun& m) {
     }
     if (!keys) return std::move(keys).error();
     if (keys->size() != 1 || keys->front().bytes.size() * 8 != request.bits) return bad_keys(m, "fetch");
+    conclude_certificate(m, true);
     m.key = std::move(keys->front().bytes);
     // Both ends of the interval by one clock, ours: how long the KMEs must keep a key.
     if (minted_at_) {
