@@ -107,17 +107,13 @@ class FrameTransport final : public KeyIdTransport {
 
   private:
     Result<Station*> station_of(Context& context, const TransportEnd& self, const std::string& link) {
-        if (!station_ || link != link_) {
-            station_ = Station::of(link);
-            link_ = link;
-        }
         auto secret = notice::link_secret(*config_, context);
         if (!secret) return std::move(secret).error();
         if (secret->empty()) {
             return Error{ErrorCode::config, Retry::never, config_->name() + ": frames cannot travel without a secret",
                          "give the key_ids table a secret, the same for all members"};
         }
-        station_->set_secret(std::move(*secret));
+        station_ = Station::of(link, *secret);
         if (auto open = station_->open(self.device, netdevs_of(self), destination_); !open)
             return std::move(open).error();
         return station_.get();
@@ -138,8 +134,7 @@ class FrameTransport final : public KeyIdTransport {
     const ConfigView* config_ = nullptr;
     keyid_common::Ports ports_;
     keyid_88b7::Mac destination_{};
-    std::shared_ptr<Station> station_;
-    std::string link_;
+    std::shared_ptr<Station> station_;  ///< kept between calls: what was heard lives in it
 };
 
 constexpr std::array stages{StageInfo{StageKind::key_id_transport, "frames watches authenticated", "",

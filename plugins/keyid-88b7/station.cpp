@@ -35,19 +35,18 @@ std::string Dropped::account() const {
     return text.empty() ? text : text + ")";
 }
 
-std::shared_ptr<Station> Station::of(const std::string& link) {
+std::shared_ptr<Station> Station::of(const std::string& link, const SecretBytes& secret) {
+    using Key =
+        std::pair<std::string, std::array<std::uint8_t, notice::tag_octets>>;  // a digest: secrets are no keys of maps
     static std::mutex mutex;
-    static std::map<std::string, std::weak_ptr<Station>> stations;
+    static std::map<Key, std::weak_ptr<Station>> stations;
+    Key key{link, {}};
+    notice::hmac(secret, {}, key.second);
     const std::lock_guard lock(mutex);
     std::erase_if(stations, [](const auto& one) { return one.second.expired(); });
-    auto station = stations[link].lock();
-    if (!station) stations[link] = station = std::make_shared<Station>(link);
+    auto station = stations[key].lock();
+    if (!station) stations[key] = station = std::make_shared<Station>(link, secret.clone());
     return station;
-}
-
-void Station::set_secret(SecretBytes secret) {
-    const std::lock_guard lock(mutex_);
-    secret_ = std::move(secret);
 }
 
 Result<void> Station::open(const std::string& device, const std::vector<std::string>& netdevs, const Mac& destination) {

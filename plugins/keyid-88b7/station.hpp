@@ -62,11 +62,10 @@ struct Dropped {
 /// All calls are thread-safe.
 class Station {
   public:
-    /// The one of this link in this process, made if need be. Lives as long as somebody holds it.
-    static std::shared_ptr<Station> of(const std::string& link);
-    explicit Station(std::string link) : link_(std::move(link)) {}
+    /// The one of this link and secret in this process, made if need be. Lives as long as somebody holds it.
+    static std::shared_ptr<Station> of(const std::string& link, const SecretBytes& secret);
+    Station(std::string link, SecretBytes secret) : link_(std::move(link)), secret_(std::move(secret)) {}
 
-    void set_secret(SecretBytes secret);
     /// Opens what is not open yet. `netdevs` are those of `device`.
     Result<void> open(const std::string& device, const std::vector<std::string>& netdevs, const Mac& destination);
 
@@ -137,7 +136,7 @@ class Station {
 
     std::mutex mutex_;
     const std::string link_;
-    SecretBytes secret_;
+    const SecretBytes secret_;
     std::map<std::string, Member> members_;
     std::uint16_t attempts_ = 0;
     Dropped dropped_;

@@ -222,6 +222,7 @@ constexpr std::array fields{
           "Each SAE gets a key once, and only keys minted by this process."},
     // What a real KME's table holds stays in place when one word switches a pipeline to the mock and back.
     Field{Scope::kme, FieldType::url, "url", false, nullptr, "http|https", "Taken and not used."},
+    Field{Scope::kme, FieldType::string_list, "standby_urls", false, nullptr, nullptr, "Taken and not used."},
     Field{Scope::kme, FieldType::path, "ca", false, nullptr, nullptr, "Taken and not used."},
     Field{Scope::kme, FieldType::path, "cert", false, nullptr, nullptr, "Taken and not used."},
     Field{Scope::kme, FieldType::secret, "key", false, nullptr, nullptr, "Taken and not used."},

@@ -13,6 +13,7 @@
 
 #include "conformance/laws.hpp"
 #include "engine/plugin_host.hpp"
+#include "keyid-common/tests/net_sandbox.hpp"
 #include "support/pki.hpp"
 #include "support/plugin_object.hpp"
 #include "support/temp_dir.hpp"
@@ -33,12 +34,16 @@ struct Setting {
     bool keys_available = false;
     /// Sends the plugin to a port of 127.0.0.1; empty when it has no peer.
     std::function<void(support::Values&, std::uint16_t)> point_to;
+    /// It speaks on network interfaces: the wires a - b, c - d, e - f and g - h must be there.
+    bool on_wires = false;
 };
 
 /// Those that need more than their defaults. `pki` holds a certificate and its key.
 std::map<std::string, Setting> settings(const std::string& pki) {
     std::map<std::string, Setting> all;
     all["kme-mock"].keys_available = true;
+    all["keyid-88b7"].values = {{"secret", "text:0123456789abcdef0123456789abcdef"}};
+    all["keyid-88b7"].on_wires = true;
     const Setting https = {{{"url", "https://127.0.0.1:1"},
                             {"ca", pki + "/cert.pem"},
                             {"cert", pki + "/cert.pem"},
@@ -113,6 +118,15 @@ TEST_P(Plugins, KeepTheLaws) {
     std::filesystem::create_directory(pki);
     support::write_self_signed(pki);
     const Setting setting = settings(pki.string())[GetParam()];
+    std::optional<support::NetSandbox> network;
+    if (setting.on_wires) {
+        if (const std::string reason = support::NetSandbox::impossible(); !reason.empty()) GTEST_SKIP() << reason;
+        network.emplace();
+        network->wire("a", "b");
+        network->wire("c", "d");
+        network->wire("e", "f");
+        network->wire("g", "h");
+    }
     Subject subject;
     subject.plugin = &plugin;
     subject.scratch = temp.path() / "state";

@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <array>
 #include <functional>
+#include <memory>
+#include <utility>
 
 #include "conformance/trial.hpp"
 #include "qkd/sdk/key_id_transport.hpp"
@@ -13,38 +15,76 @@ namespace {
 constexpr StageKind kind = StageKind::key_id_transport;
 const std::string other_link = "conformance-other";
 
+/// The subject's values, and a secret of the link.
+class WithSecret final : public ConfigView {
+  public:
+    WithSecret(std::unique_ptr<ConfigView> others, std::string secret)
+        : others_(std::move(others)), secret_(std::move(secret)) {}
+    [[nodiscard]] bool has(std::string_view key) const override { return key == "secret" || others_->has(key); }
+    [[nodiscard]] std::string string(std::string_view key) const override { return others_->string(key); }
+    [[nodiscard]] std::int64_t integer(std::string_view key) const override { return others_->integer(key); }
+    [[nodiscard]] bool boolean(std::string_view key) const override { return others_->boolean(key); }
+    [[nodiscard]] std::chrono::milliseconds duration(std::string_view key) const override {
+        return others_->duration(key);
+    }
+    [[nodiscard]] std::filesystem::path path(std::string_view key) const override { return others_->path(key); }
+    [[nodiscard]] std::vector<std::string> list(std::string_view key) const override { return others_->list(key); }
+    [[nodiscard]] Result<SecretBytes> secret(std::string_view key, Context& context) const override {
+        if (key == "secret") return SecretBytes(std::string_view(secret_));
+        return others_->secret(key, context);
+    }
+    [[nodiscard]] std::filesystem::path secret_path(std::string_view key) const override {
+        return key == "secret" ? std::filesystem::path() : others_->secret_path(key);
+    }
+    [[nodiscard]] std::string name() const override { return others_->name(); }
+
+  private:
+    std::unique_ptr<ConfigView> others_;
+    std::string secret_;
+};
+
+/// Enough for what is there already, little to wait for what is not: some transports wait by themselves.
+constexpr std::chrono::milliseconds glance{300};
+
 /// The link, one object and one session per member. The transport's memory, if it has one, is shared between rigs: so
 /// each rig retracts what it announced.
 class Rig {
   public:
-    explicit Rig(Trial& trial, std::string link = "conformance") : trial_(trial), link_(std::move(link)) {
+    explicit Rig(Trial& trial, std::string link = "conformance", const std::string& secret = {})
+        : trial_(trial), link_(std::move(link)), devices_(network) {
         network.wire("r1", "a", "r2", "b");
         network.wire("r2", "c", "r3", "d");
+        network.wire("r1", "e", "r2", "f");
+        network.wire("r2", "g", "r3", "h");
         network.device("r1").descriptions["a"] = "to r2 | rack 7";
         network.device("r2").descriptions["c"] = "to r3";
-        for (const char* name : {"r1", "r2", "r3"}) {
-            members_.push_back({name, network.session(name),
-                                trial.make<KeyIdTransport>(kind, members_.empty() ? End::initiator : End::responder)});
+        populate({{"a"}, {"b", "c"}, {"d"}}, secret);
+    }
+    /// Another party at the devices of `other`: its link on interfaces of its own, or on the same ones.
+    Rig(Trial& trial, Rig& other, std::string link, bool same_interfaces, const std::string& secret = {})
+        : trial_(trial), link_(std::move(link)), devices_(other.network) {
+        if (same_interfaces) {
+            populate({{"a"}, {"b", "c"}, {"d"}}, secret);
+        } else {
+            populate({{"e"}, {"f", "g"}, {"h"}}, secret);
         }
-        members_[0].interfaces = {"a"};
-        members_[1].interfaces = {"b", "c"};
-        members_[2].interfaces = {"d"};
     }
     ~Rig() {
-        network.intercept = nullptr;
+        devices_.intercept = nullptr;
         support::TestContext context;
         for (auto& member : members_) (void)member.transport->retract(context, end(member), link_);
     }
     Rig(const Rig&) = delete;
     Rig& operator=(const Rig&) = delete;
 
-    [[nodiscard]] KeyIdNotice notice(std::uint64_t generation) const {
+    [[nodiscard]] KeyIdNotice notice(std::uint64_t generation, NoticeKind what = NoticeKind::offer) const {
         KeyIdNotice notice;
+        notice.kind = what;
         notice.link = link_;
         notice.generation = generation;
         notice.key_ids = {"2d8a7c2e-0b5e-4a0c-9f0e-" + std::to_string(100000000000 + generation)};
         notice.start = UtcSeconds{std::chrono::seconds{1795000000}};
-        notice.sequence = generation;
+        notice.sequence = generation + static_cast<std::uint64_t>(what);
         notice.sender = "r1";
         notice.expires = UtcSeconds{std::chrono::seconds{1795000600}};
         return notice;
@@ -58,13 +98,13 @@ class Rig {
         return members_[member].transport->receive(context, end(members_[member]), link_, wanted);
     }
     /// Asks every responder until it has the notice, as the engine does; hop by hop if the transport works that way.
-    std::vector<KeyIdNotice> receive_all(std::uint64_t after) {
+    std::vector<KeyIdNotice> receive_all(const NoticeFilter& wanted) {
         std::vector<KeyIdNotice> received(2);
         std::array<bool, 2> done{};
-        for (std::size_t round = 0; round < members_.size() && !(done[0] && done[1]); ++round) {
+        for (std::size_t round = 0; round < 3 * members_.size() && !(done[0] && done[1]); ++round) {
             for (std::size_t i = 2; i-- > 0;) {  // the far one first: it must wait
                 if (done[i]) continue;
-                auto answer = receive(trial_.context(), i + 1, after);
+                auto answer = receive(trial_.context(glance), i + 1, wanted);
                 if (answer) {
                     received[i] = std::move(answer).value();
                     done[i] = true;
@@ -86,8 +126,16 @@ class Rig {
             trial_.must(member.transport->retract(trial_.context(), end(member), link_), "retract at " + member.device);
         }
     }
+    Result<void> acknowledge(Context& context, std::size_t member, const KeyIdNotice& notice) {
+        return members_[member].transport->acknowledge(context, end(members_[member]), notice);
+    }
     Result<void> acknowledge(std::size_t member, const KeyIdNotice& notice) {
-        return members_[member].transport->acknowledge(trial_.context(), end(members_[member]), notice);
+        return acknowledge(trial_.context(), member, notice);
+    }
+    /// Those who answered, among both responders.
+    Result<std::vector<std::string>> acknowledgements(Context& context, const KeyIdNotice& notice) {
+        const std::array responders{end(members_[1]), end(members_[2])};
+        return members_[0].transport->acknowledgements(context, end(members_[0]), responders, notice);
     }
     Result<void> retract(Context& context, std::size_t member) {
         return members_[member].transport->retract(context, end(members_[member]), link_);
@@ -100,12 +148,25 @@ class Rig {
         std::string device;
         std::unique_ptr<DeviceSession> session;
         support::PluginObject<KeyIdTransport> transport;
-        std::vector<std::string> interfaces{};
+        std::vector<std::string> interfaces;
     };
+    void populate(const std::vector<std::vector<std::string>>& interfaces, const std::string& secret) {
+        for (std::size_t i = 0; i < interfaces.size(); ++i) {
+            const std::string name = "r" + std::to_string(i + 1);
+            members_.push_back(
+                {name, devices_.session(name), make(i == 0 ? End::initiator : End::responder, secret), interfaces[i]});
+        }
+    }
+    support::PluginObject<KeyIdTransport> make(End at, const std::string& secret) {
+        auto config = trial_.subject().config(kind, at);
+        if (!secret.empty()) config = std::make_unique<WithSecret>(std::move(config), secret);
+        return {trial_.plugin(), kind, std::move(config)};
+    }
     static TransportEnd end(const Member& member) { return {member.device, member.interfaces, member.session.get()}; }
 
     Trial& trial_;
     std::string link_;
+    support::FakeNetwork& devices_;  ///< `network`, or another rig's
     std::vector<Member> members_;
 };
 
@@ -123,17 +184,99 @@ void newest_only(Trial& trial) {
     rig.announce(8);
     for (const auto& received : rig.receive_all(7))
         trial.expect(received == rig.notice(8), "not the newest notice arrives");
-    rig.silence(rig.receive(trial.context(), 1, 8));
-    rig.silence(rig.receive(trial.context(), 2, 8));
+    rig.silence(rig.receive(trial.context(glance), 1, 8));
+    rig.silence(rig.receive(trial.context(glance), 2, 8));
     trial.must(rig.acknowledge(1, rig.notice(8)), "acknowledge");
-    rig.silence(rig.receive(trial.context(), 1, 8));
+    rig.silence(rig.receive(trial.context(glance), 1, 8));
+}
+
+void in_order(Trial& trial) {
+    Rig rig(trial);
+    rig.announce(7);
+    const auto offers = rig.receive_all(6);
+    const auto armed = rig.notice(7, NoticeKind::armed);
+    trial.must(rig.announce(trial.context(), armed), "announce that the same generation is armed");
+    for (const auto& received : rig.receive_all(offers.front().mark()))
+        trial.expect(received == armed, "not the newer notice of the same generation arrives");
+    rig.silence(rig.receive(trial.context(glance), 1, armed.mark()));
+}
+
+void only_wanted(Trial& trial) {
+    Rig rig(trial);
+    rig.announce(7);
+    const auto expires = rig.notice(7).expires;
+    (void)rig.receive_all({{6}, "r1", expires - std::chrono::seconds{1}});
+    rig.silence(rig.receive(trial.context(glance), 1, {{6}, "r1", expires}));
+    const auto foreign = rig.receive(trial.context(glance), 1, {{6}, "r9", {}});
+    (void)trial.must_fail(foreign, "receive of another device's notice", {ErrorCode::rejected});
+}
+
+std::string joined(const std::vector<std::string>& words) {
+    std::string text;
+    for (const auto& word : words) text += (text.empty() ? "" : " ") + word;
+    return text;
+}
+
+void answered(Trial& trial) {
+    Rig rig(trial);
+    rig.announce(7);
+    const auto answers = [&](std::uint64_t generation, std::chrono::milliseconds budget) {
+        auto& context = trial.context(budget);
+        auto devices = rig.acknowledgements(context, rig.notice(generation));
+        if (!devices && devices.error().code == ErrorCode::unsupported) {
+            trial.either(devices, "acknowledgements");
+            Trial::needs(false, "carries no answers as it is configured");
+        }
+        trial.late(std::chrono::steady_clock::now() - context.deadline(), "acknowledgements");
+        auto names = trial.must(std::move(devices), "acknowledgements");
+        std::sort(names.begin(), names.end());
+        return joined(names);
+    };
+    trial.expect(answers(7, glance).empty(), "somebody is said to have answered, and nobody did");
+    (void)rig.receive_all(6);
+    trial.expect(answers(7, glance).empty(), "having received is taken for an answer");
+    trial.must(rig.acknowledge(1, rig.notice(7)), "acknowledge");
+    trial.must(rig.acknowledge(1, rig.notice(7)), "acknowledge again");
+    trial.expect(answers(7, glance) == "r2", "not exactly the one who answered is named");
+    trial.must(rig.acknowledge(2, rig.notice(7)), "acknowledge");
+    trial.expect(answers(7, std::chrono::seconds{20}) == "r2 r3", "not both who answered are named");
+    rig.announce(8);
+    trial.expect(answers(8, glance).empty(), "answers to the notice before are taken for answers to this one");
+}
+
+/// Who has not the link's secret is not believed; the same notice by one who has it is.
+void authenticated(Trial& trial) {
+    bool offers_secret = false;
+    for (std::size_t i = 0; i < trial.plugin().field_count; ++i) {
+        const Field& field = trial.plugin().fields[i];
+        offers_secret = offers_secret || (field.scope == Scope::key_ids && std::string_view(field.key) == "secret");
+    }
+    Trial::needs(offers_secret, "has no field secret in its key_ids table");
+    const std::string_view provides = support::find_stage(trial.plugin(), kind)->provides;
+    Trial::needs(provides.find("in-process") == std::string_view::npos, "nobody else can write into this process");
+
+    const std::string secret = "the secret of this link, 32 octets";
+    trial.guard_text(secret);
+    Rig rig(trial, "conformance", secret);
+    rig.announce(7);
+    (void)rig.receive_all(6);
+    // A stranger writes to the same places: first with a secret of its own, then, if it can, with none.
+    for (const std::string other : {"the secret of somebody who is not in it", ""}) {
+        Rig stranger(trial, rig, "conformance", true, other);
+        const auto sent = stranger.announce(trial.context(), stranger.notice(9));
+        trial.either(sent, "announce by a stranger");
+        for (const std::size_t member : {std::size_t{1}, std::size_t{2}}) {
+            const auto received = rig.receive(trial.context(glance), member, 7);
+            (void)trial.must_fail(received, "receive of a forged notice", {ErrorCode::auth, ErrorCode::not_found});
+        }
+    }
 }
 
 void links_apart(Trial& trial) {
     Rig rig(trial);
-    Rig other(trial, other_link);
+    Rig other(trial, rig, other_link, false);
     rig.announce(7);
-    rig.silence(other.receive(trial.context(), 1, 0));
+    rig.silence(other.receive(trial.context(glance), 1, 0));
     other.announce(9);
     for (const auto& received : rig.receive_all(0))
         trial.expect(received == rig.notice(7), "the other link's notice arrives");
@@ -168,7 +311,7 @@ void undone(Trial& trial) {
     (void)rig.receive_all(0);
     rig.retract_all();
     trial.expect(rig.network.state() == before, "retract does not bring back what was there before");
-    rig.silence(rig.receive(trial.context(), 1, 0));
+    rig.silence(rig.receive(trial.context(glance), 1, 0));
     rig.retract_all();
     trial.expect(rig.network.state() == before, "retracting again changes something");
 }
@@ -203,7 +346,7 @@ void damaged(Trial& trial) {
         for (const std::string& version : versions) {
             place() = version;
             for (const std::size_t member : {std::size_t{1}, std::size_t{2}}) {
-                const auto received = rig.receive(trial.context(), member, 0);
+                const auto received = rig.receive(trial.context(glance), member, 0);
                 trial.either(received, "receive of something damaged");
                 if (received) trial.expect(*received == rig.notice(7), "something damaged is believed");
             }
@@ -256,6 +399,13 @@ void stalled(Trial& trial, bool interrupted) {
     rig.announce(7);
     attempt("receive", [&](Context& context) { return rig.receive(context, 1, 0); });
     any = any || reached;
+    attempt("acknowledge", [&](Context& context) { return rig.acknowledge(context, 1, rig.notice(7)); });
+    any = any || reached;
+    // Whoever waits for answers has them all, so that nothing but the device holds it up.
+    for (const std::size_t member : {std::size_t{1}, std::size_t{2}})
+        trial.either(rig.acknowledge(member, rig.notice(7)), "acknowledge");
+    attempt("acknowledgements", [&](Context& context) { return rig.acknowledgements(context, rig.notice(7)); });
+    any = any || reached;
     attempt("retract", [&](Context& context) { return rig.retract(context, 1); });
     any = any || reached;
     Trial::needs(any, "makes no call to a device");
@@ -274,8 +424,10 @@ void without_sessions(Trial& trial) {
     const TransportEnd self{"r8", {"a"}, nullptr};
     const std::array responders{TransportEnd{"r9", {"b"}, nullptr}};
     trial.either(transport->announce(trial.context(), self, responders, rig.notice(7)), "announce without sessions");
-    trial.either(transport->receive(trial.context(), self, other_link, 0), "receive without a session");
+    trial.either(transport->receive(trial.context(glance), self, other_link, 0), "receive without a session");
     trial.either(transport->acknowledge(trial.context(), self, rig.notice(7)), "acknowledge without a session");
+    trial.either(transport->acknowledgements(trial.context(glance), self, responders, rig.notice(7)),
+                 "acknowledgements without sessions");
     trial.either(transport->retract(trial.context(), self, other_link), "retract without a session");
 }
 
@@ -285,6 +437,12 @@ const std::vector<Law>& transport_laws() {
     static const std::vector<Law> laws{
         {"key-id-transport.same", "every responder receives the notice that was announced", same_notice},
         {"key-id-transport.newest", "the newest notice is delivered, an old generation is not", newest_only},
+        {"key-id-transport.order", "within a generation the later message takes the place of the earlier one",
+         in_order},
+        {"key-id-transport.wanted", "what has expired or comes from another sender is not delivered", only_wanted},
+        {"key-id-transport.answered", "acknowledgements names exactly those who acknowledged this very notice",
+         answered},
+        {"key-id-transport.authentic", "with a secret, nobody without it is believed", authenticated},
         {"key-id-transport.apart", "two links do not mix", links_apart},
         {"key-id-transport.silence", "receive without a notice is not_found, safe to repeat, and keeps its deadline",
          silence},

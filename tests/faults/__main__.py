@@ -35,7 +35,7 @@ what is counted, by case:
   leaks       a key in an output, a log, a report or a state file
   wrong_exit  exit code or report disagree with each other or with the simulators
 
-exit codes: 0 all is well, 1 something of the above is not zero or a fault never struck, 2 usage
+exit codes: 0 all is well, 1 something of the above is not zero or a fault never struck, 2 usage, 130 interrupted
 """
 
 
@@ -51,20 +51,15 @@ def arguments():
                      help="matrix.html and the folders of failed cases go there (build/faults)")
     top.add_argument("--bin", metavar="DIR", default=os.environ.get("QKD_BIN", REPOSITORY / "build" / "release" / "bin"),
                      help="where qkd-macsec, junos-sim and kme-sim are (default: $QKD_BIN, else build/release/bin)")
-    top.add_argument("--promises", metavar="FILE", default=standing_promises(),
+    top.add_argument("--promises", metavar="FILE", default=REPOSITORY / "docs" / "rotation.md",
                      help="the table to hold the results against (docs/rotation.md)")
     return top
-
-
-def standing_promises():
-    """The table of the documentation; the one beside this file until it has one."""
-    documented = REPOSITORY / "docs" / "rotation.md"
-    return documented if promises.HEADING in documented.read_text(encoding="utf-8").splitlines() else Path(__file__).with_name("promises.md")
 
 
 def worker(number, jobs, results, base, out, options, table):
     """A process with a bench of its own. Ends with the queue, or when it is asked to."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     OWN_MOUNTS[0] = own_mounts()
     cases, current = {case.name: case for case in all_cases()}, ""
@@ -75,6 +70,7 @@ def worker(number, jobs, results, base, out, options, table):
                 pair = bench.pairs[case.rollover, case.preceding]
                 results.put(CaseRun(case, pair, out / "cases" / case.name, table).run())
     except Exception as error:  # the harness is broken, not the program
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         results.put(Verdict(current, void=f"the bench broke: {type(error).__name__}: {error}"))
     results.put(number)
 
@@ -91,7 +87,7 @@ class Progress:
         if not verdict.good:
             self.bad += 1
             self.clear()
-            for kind, what in verdict.findings or [("void", verdict.void)]:
+            for kind, what in verdict.findings + ([("void", verdict.void)] if verdict.void else []):
                 print(f"{verdict.name}: {kind}: {what}\n    {verdict.told}\n    {verdict.folder}", flush=True)
         if self.terminal:
             print(f"\r\x1b[K{self.done} of {self.total}, {self.bad} bad  {verdict.name}", end="", flush=True)
@@ -172,8 +168,14 @@ def main():
     out = Path(options.out).absolute()
     shutil.rmtree(out / "cases", ignore_errors=True)
     out.mkdir(parents=True, exist_ok=True)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     begun = time.monotonic()
-    verdicts = run_all(cases, options, table, out)
+    try:
+        verdicts = run_all(cases, options, table, out)
+    except KeyboardInterrupt:
+        print("scripts/faults: interrupted; its labs are down", file=sys.stderr)
+        return 130
     seconds = time.monotonic() - begun
     return tell(cases, verdicts, seconds, out, options)
 

@@ -253,6 +253,10 @@ class Bench:
                               capture_output=True, timeout=DEADLINE, check=True)
         return ElementTree.fromstring(done.stdout)
 
+    def reboot(self, device):
+        subprocess.run([self.bin / "junos-sim", "--state", device, "--reboot"], stdin=subprocess.DEVNULL, capture_output=True,
+                       timeout=DEADLINE, check=True)
+
     @staticmethod
     def count(device, mark):
         """Sum of the counters of all faults with that id in the device's faults.json."""

@@ -24,6 +24,7 @@ class Case:
     preceding: bool = True       # devices keep the replaced key until the new one is live
     at_once: bool = False        # the next run begins at once, not after all timers
     timer_lost: bool = False     # a reboot forgets the confirmed commit's timer
+    lingering: bool = False      # sessions outlive their client and keep the lock
     bare: bool = False           # the link has no configuration yet
     quick: bool = False
     slow: bool = False           # begun first, so that nobody waits for it at the end
@@ -31,7 +32,7 @@ class Case:
     @property
     def name(self):
         parts = [ROLLOVERS[self.rollover], self.step, self.fault, self.place]
-        parts += ["no-preceding"] * (not self.preceding) + ["timer-lost"] * self.timer_lost
+        parts += ["no-preceding"] * (not self.preceding) + ["timer-lost"] * self.timer_lost + ["lingering"] * self.lingering
         parts += ["at-once"] * self.at_once + ["bare"] * self.bare
         return ".".join(part for part in parts if part)
 
@@ -42,6 +43,8 @@ class Case:
 
     @property
     def phase(self):
+        if self.place.endswith("-then-boot"):  # a member that forgets its timer keeps the commit, as if it was confirmed
+            return "confirm"
         return phase(self.step, self.rollover)
 
 
@@ -113,13 +116,15 @@ def all_cases():
 
 def of_rollover(rollover):
     def case(step, fault, place, make, **more):
-        quick = (step, fault, place) in QUICK and not more
+        quick = (step, fault, place) in QUICK and not more.keys() - {"slow"}
         return Case(rollover, step, fault, place, make, quick=quick, **more)
 
     yield from kills(rollover, case)
     yield from device_faults(rollover, case)
     yield from kme_faults(case)
     yield from others(rollover, case)
+    yield from reboots(case)
+    yield from first_configurations(case)
 
 
 def kills(rollover, case):
@@ -140,11 +145,13 @@ def kills(rollover, case):
             make = held(step, place)
             yield case(step, "kill", place, make)
             yield case(step, "kill", place, make, at_once=True)
+            yield case(step, "kill", place, make, lingering=True)
+            yield case(step, "kill", place, make, lingering=True, at_once=True)
             if step in ("commit-confirmed", "confirm"):
                 yield case(step, "kill", place, make, preceding=False)
                 yield case(step, "kill", place, make, preceding=False, at_once=True)
     for step, call in (("lock", "stage"), ("commit-confirmed", "commit-confirmed"), ("confirm", "confirm")):
-        for more in ({}, {"at_once": True}, {"preceding": False}):
+        for more in ({}, {"at_once": True}, {"preceding": False}, {"lingering": True}, {"lingering": True, "at_once": True}):
             yield case(step, "kill", "both", line(call, "done", "both"), **more)
     for step in ("read-back", "release", "verify", "save"):
         call, nth = next((call, nth) for row, call, nth in LINES if row == step)
@@ -219,3 +226,44 @@ def others(rollover, case):
 
 def matrix_rows(cases):
     return [step for step in STEPS if any(case.step == step for case in cases)]
+
+
+def reboots(case):
+    for step in ("read", "lock", "check", "commit-confirmed", "read-back", "confirm", "read-again", "verify"):
+        for member in ("initiator", "responder"):
+            for when in ("before", "after") if step in CHANGING else ("before",):
+                word = "" if when == "before" else "-done"
+                yield case(step, "reboot", member + word, booted(step, member, when, False))
+                if step in ("commit-confirmed", "read-back", "confirm", "read-again"):
+                    yield case(step, "reboot", member + word, booted(step, member, when, True), timer_lost=True)
+                    yield case(step, "reboot", member + word, booted(step, member, when, True), timer_lost=True, preceding=False)
+                    yield case(step, "reboot", member + word, booted(step, member, when, False), preceding=False)
+    for member in ("initiator", "responder"):
+        for step, call, nth in (("verify", "verify", 1), ("save", "save", 2)):
+            yield case(step, "reboot", f"{member}-waiting", lambda pair, call=call, nth=nth, member=member:
+                       strikes.BootAtLine(pair, call, "begins", nth, member))
+    for step, member in (("commit-confirmed", "both"), ("confirm", "initiator"), ("confirm", "responder")):
+        for more in ({}, {"preceding": False}, {"at_once": True}):
+            yield case(step, "kill", f"{member}-then-boot", lambda pair, step=step, member=member:
+                       strikes.KillThenBoot(pair, step, "done", member), timer_lost=True, **more)
+
+
+def booted(step, member, when, timer_lost):
+    return lambda pair: strikes.Reboot(pair, step, member, when, timer_lost)
+
+
+def first_configurations(case):
+    for step in ("lock", "commit-confirmed", "confirm"):
+        for place in ("none", "initiator", "responder"):
+            for at_once in (False, True):
+                yield case(step, "kill", place, held(step, place), bare=True, at_once=at_once)
+        for word in ("drop", "lost-answer", "hang", "error"):
+            action, when, more = ANSWERS[word]
+            for member in ("initiator", "responder"):
+                yield case(step, word, member, lambda pair, step=step, member=member, action=action, when=when, more=more:
+                           strikes.DeviceFault(pair, step, member, action, phase=when, **more), bare=True)
+    yield case("commit-confirmed", "kill", "both", line("commit-confirmed", "done", "both"), bare=True)
+    yield case("confirm", "kill", "both", line("confirm", "done", "both"), bare=True)
+    yield case("verify", "kill", "begins", line("verify", "begins", "any"), bare=True)
+    for member in ("initiator", "responder", "both"):
+        yield case("confirm", "confirm-expired", member, lambda pair, member=member: strikes.LateConfirm(pair, member), bare=True)

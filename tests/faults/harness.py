@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 
 import judge
 from bench import CONFIRM, LEAD, ckn_of
+from program import begins
 from promises import promised
+
+LINGER = 3600  # device seconds for which a dead session is kept: longer than any case takes
 
 
 @dataclass
@@ -45,7 +48,11 @@ class CaseRun:
             verdict.void = f"{type(error).__name__}: {error}"
             (self.folder / "harness-error").write_text(traceback.format_exc())
         verdict.seconds = time.monotonic() - begun
-        self.pair.secured = verdict.good
+        self.pair.secured = verdict.good and not self.case.lingering
+        if self.case.lingering:
+            self.linger(0)
+            for device in self.pair.devices:  # ends sessions that nobody has ended
+                self.pair.bench.reboot(self.pair.device(device))
         if verdict.good:
             shutil.rmtree(self.folder)
         else:
@@ -70,8 +77,9 @@ class CaseRun:
         evidence.secrets = set(pair.caks(before))
 
         strike = case.make(pair)
-        strike.pair.timer_lost = case.timer_lost
         try:
+            if case.lingering:
+                self.linger(LINGER)
             strike.prepare()
             faulty = pair.run("faulty", self.folder, strike, **strike.timeouts)
             struck = strike.struck()
@@ -86,6 +94,8 @@ class CaseRun:
         evidence.keys_after = {device: pair.names_of_keys(root) for device, root in after.items()}
         evidence.pending_after = {device: pending for device in pair.devices if (pending := pair.sim(device).get("pending"))}
         evidence.secrets |= pair.caks(after)
+        evidence.booting = strike.booting()
+        evidence.held_key = held_key(faulty.records) if faulty.killed else ""
         if not case.at_once:
             evidence.expired = True
             for step in (5, CONFIRM, LEAD, 70):
@@ -108,6 +118,10 @@ class CaseRun:
         if not struck:
             verdict.void = "the fault never struck"
         return evidence
+
+    def linger(self, seconds):
+        for device in self.pair.devices:
+            self.pair.describe(device, linger_s=seconds)
 
     def promise(self):
         if self.case.bare:
@@ -145,3 +159,16 @@ class CaseRun:
         lines = [f"{kind}: {what}" for kind, what in verdict.findings] + ([f"void: {verdict.void}"] if verdict.void else [])
         (self.folder / "verdict").write_text("\n".join([self.case.name, verdict.told, *lines,
                                                         f"repeat: scripts/faults --case {self.case.name}"]) + "\n")
+
+
+def held_key(records):
+    """The key that a killed run had in its journal, at all members that had asked for it, and on no device."""
+    name, held = "", False
+    for record in records:
+        if record.get("event") == "key.minted":
+            name = record["attributes"]["key_id"]
+        elif begins(record, "commit-confirmed"):
+            return ""
+        elif name and record.get("message") == "begins":
+            held = record["stage"] != "fetch"  # what it answers is safe only when something else has begun
+    return name if held else ""

@@ -1,4 +1,6 @@
 """Judges a case by what the simulators themselves have written down. Knows nothing of how the evidence was gathered."""
+import base64
+import re
 from dataclasses import dataclass, field
 
 KINDS = ("apart", "burnt", "down", "leaks", "wrong_exit")
@@ -6,6 +8,7 @@ LIVE = ("secured", "preceding", "fallback")
 GOOD_RESULTS = ("rotated", "unchanged", "pending")
 # A normal change of key: MKA needs 2 s for a new one; with pre-shared-key the members' commits are milliseconds apart.
 CHANGE_MS = 10_000
+REVERSIBLE = re.compile(rb"\$9\$[./A-Za-z0-9-]{8}")
 LOST = ("lost", "maybe_consumed", "consumed", "unknown")
 
 
@@ -17,7 +20,7 @@ class Evidence:
     rollover: str
     promise: str
     devices: tuple
-    was_secured: bool                 # the link ran on `ckn_before` when the case began
+    was_secured: bool                 # the link ran on `ckn_before` when the case began; else it was bare
     ckn_before: str = ""
     killed: bool = False              # the faulty run was ended by SIGKILL
     interrupted: bool = False         # it was asked to stop by SIGINT
@@ -27,6 +30,7 @@ class Evidence:
     mka_after: dict = field(default_factory=dict)    # {device: (state, ckn)} when the faulty run had ended
     keys_after: dict = field(default_factory=dict)   # {device: CKNs in its configuration} at that time
     pending_after: dict = field(default_factory=dict)  # {device: comment of its unconfirmed commit}
+    held_key: str = ""                # key_ID that was in the killed run's journal and on no device yet
     expired: bool = False             # all timers had run out before the next run began
     next_code: int = 0
     next_report: dict = None
@@ -60,14 +64,12 @@ def ends_of(entry):
 
 def down(case):
     """Not live after it was secured; or worse than promised."""
-    secured = case.was_secured
-    for entry in case.wire:
-        secured = secured or entry["state"] == "secured"
-        off = any(begin <= entry["at"] <= end for begin, end in case.booting)
-        if secured and entry["state"] not in LIVE and not off:
-            return [("down", f"{entry['state']} at {entry['at']}: {ends_of(entry)}")]
-    if not case.was_secured:
+    if not case.was_secured:  # a first configuration may be taken back: traffic goes on in clear, as before
         return []
+    for entry in case.wire:
+        off = any(begin <= entry["at"] <= end for begin, end in case.booting)
+        if entry["state"] not in LIVE and not off:
+            return [("down", f"{entry['state']} at {entry['at']}: {ends_of(entry)}")]
     state, since, worst = "secured", None, 0
     before_next = "secured"
     for entry in [*case.wire, {"at": case.ended, "state": "secured"}]:
@@ -121,15 +123,20 @@ def burnt(case):
                 findings.append(("burnt", f"key {name} was delivered to {caller} and asked for again"))
     live = {entry["ckn"] for entry in case.wire if entry["state"] in LIVE}
     accounted = {line.get("key_id") for line in case.audit}
+    names = {name for name, _ in delivered}
+    # A lost answer cannot be named; one that came under another name is named by that.
     lost = sum(any(word in str(line.get(place) or "") for word in LOST for place in ("event", "outcome"))
-               for line in case.audit if not line.get("key_id"))
-    for name in sorted({name for name, _ in delivered}):
+               if not line.get("key_id") else line["key_id"] not in names for line in case.audit)
+    for name in sorted(names):
         if case.ckn_of[name] in live or name in accounted:
             continue
         if (case.answer_destroyed or case.killed) and lost > 0:
             lost -= 1
             continue
         findings.append(("burnt", f"key {name} was delivered, never ran, and no line of the audit log tells what became of it"))
+    reported = links(case.next_report)
+    if case.held_key and reported and reported[0].get("key_id") != case.held_key:
+        findings.append(("burnt", f"key {case.held_key} was in the journal, but the next run took {reported[0].get('key_id')}"))
     return findings[:1]
 
 
@@ -141,14 +148,12 @@ def leaks(case):
                 if form in text:
                     return [("leaks", f"a key stands in {name}")]
     for name, text in case.texts.items():
-        at = text.find(b"$9$")
-        if at >= 0 and text[at + 3:at + 11].strip(b"\"'<> .*\n").isalnum() and len(text[at + 3:at + 11]) == 8:
+        if REVERSIBLE.search(text):
             return [("leaks", f"a reversible secret stands in {name}")]
     return []
 
 
 def forms(raw):
-    import base64
     hexadecimal = raw.hex().encode()
     return {hexadecimal, hexadecimal.upper(), base64.b64encode(raw), base64.urlsafe_b64encode(raw).rstrip(b"="), raw}
 
@@ -198,7 +203,8 @@ def unlike_devices(case):
     on_new = [device for device in case.devices if case.mka_after.get(device) == ("secured", ckn)]
     holds = [device for device in case.devices if ckn and ckn in case.keys_after.get(device, ())]
     pending = [device for device in case.devices if case.pending_after.get(device)]
-    if result == "rotated" and len(on_new) != len(case.devices):
+    # A member that booted when all was done may not be back yet.
+    if result == "rotated" and len(on_new) != len(case.devices) and not case.booting:
         return [f"rotated, but the devices say {case.mka_after}"]
     if result == "rotated" and pending:
         return [f"rotated, but {pending[0]} waits for a confirm"]
@@ -206,7 +212,8 @@ def unlike_devices(case):
         return [f"reverted, but {holds[0]} holds the new key"]
     if result == "reverted" and pending:
         return [f"reverted, but {pending[0]} waits for a confirm"]
-    if result in ("failed", "reverted") and on_new:
+    # failed says either that nothing was written, or that the undo is not proven: then the devices may have anything.
+    if on_new and (result == "reverted" or result == "failed" and "not proven" not in str(link.get("error"))):
         return [f"{result}, but {on_new[0]} runs on the new key"]
     if result == "rotated":
         for member in link.get("members", ()):

@@ -12,6 +12,7 @@ from bench import CONFIRM
 from program import begins, done, is_step
 from steps import call_of
 
+BOOT_MS = 10_000  # until MKA is live again after a boot: 2 s for each key, and device time may run fast meanwhile
 MARKS = itertools.count(1)
 
 
@@ -39,6 +40,10 @@ class Strike:
 
     def struck(self):
         return True
+
+    def booting(self):
+        """[(from, to)], lab milliseconds: when a member was off."""
+        return []
 
     def heal(self):
         """After the run: the cause is gone."""
@@ -97,6 +102,37 @@ def undo_fault(pair, step, action, phase):
     return strike
 
 
+class Reboot(DeviceFault):
+    """A member boots at a call: before it took effect, or after. Its links are down for that moment, by nobody's fault."""
+
+    def __init__(self, pair, step, member, phase, timer_lost):
+        super().__init__(pair, step, member, "reboot", phase=phase)
+        self.timer_lost, self.armed_at, self.seen_at = timer_lost, None, None
+
+    def prepare(self):
+        for device in self.victims:
+            self.pair.describe(device, timer_survives_reboot=not self.timer_lost)
+        super().prepare()
+
+    def arm(self):
+        self.armed_at = self.pair.bench.clock.now()
+        super().arm()
+
+    def on_tick(self, program):
+        if self.armed_at and not self.seen_at and super().struck():
+            self.seen_at = self.pair.bench.clock.now()
+
+    def booting(self):
+        if not self.armed_at:
+            return []
+        return [(self.armed_at, (self.seen_at or self.pair.bench.clock.now()) + BOOT_MS)]
+
+    def heal(self):
+        super().heal()
+        for device in self.victims:
+            self.pair.describe(device, timer_survives_reboot=True)
+
+
 class LateConfirm(DeviceFault):
     """The confirm reaches the member after its timer has ended."""
 
@@ -142,6 +178,45 @@ class KillAtLine(Strike):
 
     def struck(self):
         return self.hit
+
+
+class KillThenBoot(KillAtLine):
+    """SIGKILL, and before any timer ends the responder boots and forgets its own."""
+
+    def end(self, program):
+        program.kill()
+        device = self.pair.responder
+        self.pair.describe(device, timer_survives_reboot=False)
+        self.boot = [self.pair.bench.clock.now()]
+        self.pair.bench.reboot(self.pair.device(device))
+        self.boot.append(self.pair.bench.clock.now() + BOOT_MS)
+
+    boot = None
+
+    def booting(self):
+        return [tuple(self.boot)] if self.boot else []
+
+    def heal(self):
+        super().heal()
+        self.pair.describe(self.pair.responder, timer_survives_reboot=True)
+
+
+class BootAtLine(KillAtLine):
+    """A member boots while the program waits; the program lives."""
+
+    boot = None
+
+    def __init__(self, pair, call, moment, nth, victim):
+        super().__init__(pair, call, moment, "any", nth)
+        self.victim = self.members(victim)[0]
+
+    def end(self, program):
+        self.boot = [self.pair.bench.clock.now()]
+        self.pair.bench.reboot(self.pair.device(self.victim))
+        self.boot.append(self.pair.bench.clock.now() + BOOT_MS)
+
+    def booting(self):
+        return [tuple(self.boot)] if self.boot else []
 
 
 class Interrupt(KillAtLine):

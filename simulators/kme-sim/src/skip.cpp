@@ -7,7 +7,7 @@ namespace {
 
 constexpr std::int64_t most_entropy = 8192;  // bits
 
-/// A keyId is a UUID without its dashes.
+/// A new keyId is a UUID without its dashes; who asks for a key may write them.
 std::string key_id_of(std::string uuid) {
     std::erase(uuid, '-');
     return uuid;
@@ -36,8 +36,8 @@ Response entropy(const Visit& visit) {
     return ok({{"randomStr", to_hex(random_bytes(static_cast<std::size_t>((bits + 7) / 8)))}, {"minentropy", bits}});
 }
 
-Response container(const Key& key) {
-    return ok({{"keyId", key_id_of(key.id)}, {"key", to_hex(key.bytes)}});
+Response container(const std::string& id, const Key& key) {
+    return ok({{"keyId", id}, {"key", to_hex(key.bytes)}});
 }
 
 }  // namespace
@@ -55,12 +55,12 @@ Response at_skip(const Visit& visit) {
         const std::int64_t bits = text ? integer("size", *text) : visit.limits.key_size;
         const auto answer = visit.pool.issue(request.kme, request.caller, {peer}, 1, octets_of(bits, visit.limits));
         if (answer.outcome != KeyPool::Outcome::ok) throw Refusal{visit.limits.empty_status, "no keys"};
-        return container(answer.keys.front());
+        return container(key_id_of(answer.keys.front().id), answer.keys.front());
     }
-    if (visit.item.size() != 32) throw Refusal{400, "malformed keyId"};
+    if (visit.item.size() != 32 && visit.item.size() != 36) throw Refusal{400, "malformed keyId"};
     const auto answer = visit.pool.fetch(request.kme, request.caller, peer, {visit.item});
     if (answer.outcome != KeyPool::Outcome::ok) throw Refusal{400, "key not found"};
-    return container(answer.keys.front());
+    return container(visit.item, answer.keys.front());
 }
 
 }  // namespace qkd::kme_sim

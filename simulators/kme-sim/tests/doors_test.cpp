@@ -108,6 +108,9 @@ TEST_F(Doors, OneKeyThroughEveryDoor) {
     const std::string uuid = by_014["key_ID"];
     EXPECT_EQ(get("b", "/api/v1/keys/" + uuid)["key"], by_014["key"]);
 
+    const std::string dashed = get("a", "/api/v1/keys/c/enc_keys")["keys"][0]["key_ID"];
+    EXPECT_EQ(get("c", "/key/" + dashed + "?remoteSystemID=a")["keyId"], dashed);
+
     const std::string id = requested();
     EXPECT_EQ(get("a", "/api/v1/keys/" + id)["key"],
               get("b", "/api/v1/keys/a/dec_keys?key_ID=" + id)["keys"][0]["key"]);

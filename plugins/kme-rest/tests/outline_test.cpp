@@ -1,0 +1,168 @@
+// The worked example: the description of the outline API in pipelines/offbox-rest.toml, taken from that file, against a
+// running kme-sim over mutual TLS.
+#include <fstream>
+#include <regex>
+
+#include "kme_bench.hpp"
+
+using namespace qkd::kme::testing;
+using qkd::ErrorCode;
+using qkd::support::Values;
+
+namespace {
+
+/// The table [defaults.kme] of the example without what depends on the place: one key a line, texts and lists of texts.
+Values example() {
+    std::ifstream file(QKD_EXAMPLE);
+    Values values;
+    bool inside = false;
+    const std::regex line(R"re(^([a-z_]+) = (?:"([^"]*)"|'([^']*)'|\[(.*)\])$)re");
+    const std::regex item(R"re("([^"]*)")re");
+    for (std::string text; std::getline(file, text);) {
+        if (text.starts_with("[")) inside = text == "[defaults.kme]";
+        std::smatch found;
+        if (!inside || !std::regex_match(text, found, line)) continue;
+        std::string value = found[2].str() + found[3].str();
+        const std::string list = found[4];
+        for (std::sregex_iterator at(list.begin(), list.end(), item), end; at != end; ++at) {
+            value += (value.empty() ? "" : "\n") + (*at)[1].str();
+        }
+        values[found[1]] = value;
+    }
+    for (const char* place : {"plugin", "ca", "cert", "key"}) values.erase(place);
+    return values;
+}
+
+class Outline : public WithKmeSim {
+  protected:
+    Source rest(const KmeSim& sim, const std::string& sae, const std::string& kme, Values changes = {}) {
+        changes.merge(example());
+        return source(sim, sae, kme, changes);
+    }
+};
+
+TEST_F(Outline, TheExampleIsWhole) {
+    const Values values = example();
+    for (const char* key : {"mint", "mint_body", "share", "check", "check_ready", "fetch", "delete", "status", "probe",
+                            "error_code", "not_found_codes"}) {
+        EXPECT_TRUE(values.contains(key)) << key;
+    }
+    EXPECT_EQ(values.at("not_found_codes"), "key_not_found\nnot_entitled");
+}
+
+TEST_F(Outline, BothEndsGetTheSameKeysOnce) {
+    const KmeSim sim(bench_.dir.path() / "kme-sim.toml");
+    auto a = rest(sim, "sae-a", "kme-1");
+    auto b = rest(sim, "sae-b", "kme-2");
+    const auto probed = a->probe(context_);
+    EXPECT_TRUE(probed) << probed.error().what;
+    const auto status = a->status(context_, "sae-b");
+    ASSERT_TRUE(status) << status.error().what;
+    EXPECT_EQ(status->stored_keys, 5U);
+    EXPECT_EQ(status->source_kme, "kme-1");
+    EXPECT_EQ(status->target_kme, "kme-2");
+    EXPECT_EQ(status->max_keys_per_request, 128U);
+    EXPECT_EQ(status->max_additional_saes, 1U);
+    const auto minted = a->mint(context_, {"sae-b", {}, 2, 256});
+    ASSERT_TRUE(minted) << minted.error().what;
+    const std::vector<std::string> ids{(*minted)[1].id, (*minted)[0].id};
+    const auto fetched = b->fetch(context_, {"sae-a", ids, 256});
+    ASSERT_TRUE(fetched) << fetched.error().what;
+    EXPECT_TRUE((*fetched)[0].bytes.same_as((*minted)[1].bytes));
+    EXPECT_TRUE((*fetched)[1].bytes.same_as((*minted)[0].bytes));
+    const auto again = b->fetch(context_, {"sae-a", {ids[0]}, 256});
+    ASSERT_FALSE(again);
+    EXPECT_EQ(again.error().code, ErrorCode::not_found);
+    EXPECT_NE(again.error().what.find("'gone'"), std::string::npos) << again.error().what;
+}
+
+TEST_F(Outline, EveryEncodingGivesTheSameKey) {
+    const KmeSim sim(bench_.dir.path() / "kme-sim.toml");
+    auto a = rest(sim, "sae-a", "kme-1");
+    const auto minted = a->mint(context_, {"sae-b", {}, 2, 256});
+    ASSERT_TRUE(minted) << minted.error().what;
+    auto hex = rest(sim, "sae-b", "kme-2", {{"fetch", "GET /api/v1/keys/{key_id}?encoding=hex"}, {"encoding", "hex"}});
+    const auto by_hex = hex->fetch(context_, {"sae-a", {(*minted)[0].id}, 256});
+    ASSERT_TRUE(by_hex) << by_hex.error().what;
+    EXPECT_TRUE(by_hex->front().bytes.same_as((*minted)[0].bytes));
+    Values raw_values = example();
+    raw_values.erase("fetch_key");
+    raw_values.erase("fetch_key_id");
+    raw_values["fetch"] = "GET /api/v1/keys/{key_id}?encoding=raw";
+    raw_values["encoding"] = "raw";
+    auto raw = source(sim, "sae-b", "kme-2", raw_values);
+    const auto by_raw = raw->fetch(context_, {"sae-a", {(*minted)[1].id}, 256});
+    ASSERT_TRUE(by_raw) << by_raw.error().what;
+    EXPECT_TRUE(by_raw->front().bytes.same_as((*minted)[1].bytes));
+}
+
+TEST_F(Outline, KeyIdsCanBeMadeSeveralAtATime) {
+    const KmeSim sim(bench_.dir.path() / "kme-sim.toml");
+    auto a = rest(sim, "sae-a", "kme-1",
+                  {{"mint", "POST /api/v1/keyids"},
+                   {"mint_body", R"({"peer": "{peer_sae}", "count": {count}, "key_length": {bits}})"},
+                   {"mint_list", "/key_ids"},
+                   {"mint_key_id", ""}});
+    const auto minted = a->mint(context_, {"sae-b", {}, 3, 256});
+    ASSERT_TRUE(minted) << minted.error().what;
+    ASSERT_EQ(minted->size(), 3U);
+    const auto dry = a->mint(context_, {"sae-b", {}, 3, 256});
+    ASSERT_FALSE(dry);
+    EXPECT_EQ(dry.error().code, ErrorCode::exhausted);
+    EXPECT_NE(dry.error().what.find("pool_empty"), std::string::npos) << dry.error().what;
+}
+
+TEST_F(Outline, AdditionalRespondersGetTheKeyAsFarAsTheKmeAllows) {
+    const KmeSim sim(bench_.dir.path() / "kme-sim.toml");
+    auto a = rest(sim, "sae-a", "kme-1");
+    auto b = rest(sim, "sae-b", "kme-2");
+    auto c = rest(sim, "sae-c", "kme-2");
+    const auto minted = a->mint(context_, {"sae-b", {"sae-c"}, 1, 256});
+    ASSERT_TRUE(minted) << minted.error().what;
+    for (auto* responder : {&b, &c}) {
+        const auto fetched = (*responder)->fetch(context_, {"sae-a", {minted->front().id}, 256});
+        ASSERT_TRUE(fetched) << fetched.error().what;
+        EXPECT_TRUE(fetched->front().bytes.same_as(minted->front().bytes));
+    }
+    const auto alone = a->mint(context_, {"sae-b", {}, 1, 256});
+    ASSERT_TRUE(alone);
+    const auto foreign = c->fetch(context_, {"sae-a", {alone->front().id}, 256});
+    ASSERT_FALSE(foreign);
+    EXPECT_EQ(foreign.error().code, ErrorCode::not_found) << foreign.error().what;
+}
+
+TEST_F(Outline, AKeyThatCouldNotBeSharedIsDeleted) {
+    write_config("max_key_count = 9\nrefill_per_second = 0\n");
+    const KmeSim sim(bench_.dir.path() / "kme-sim.toml");
+    auto a = rest(sim, "sae-a", "kme-1");
+    const auto refused = a->mint(context_, {"sae-b", {"sae-c", "sae-d"}, 1, 256});
+    ASSERT_FALSE(refused);
+    bool deleted = false;
+    for (const auto& line : context_.lines()) deleted = deleted || line.find("is deleted") != std::string::npos;
+    EXPECT_TRUE(deleted) << refused.error().what;
+}
+
+TEST_F(Outline, DistortedAnswersAreNeverTakenForKeys) {
+    const KmeSim sim(bench_.dir.path() / "kme-sim.toml");
+    auto a = rest(sim, "sae-a", "kme-1");
+    auto b = rest(sim, "sae-b", "kme-2");
+    const auto minted = a->mint(context_, {"sae-b", {}, 4, 256});
+    ASSERT_TRUE(minted) << minted.error().what;
+    std::size_t next = 0;
+    for (const char* action : {"garbage", "short-key", "wrong-id", "empty", "consume-then-drop"}) {
+        if (next == minted->size()) --next;  // the last one is lost while it is still there: nothing else took it
+        fault(R"({"kme":"kme-2","call":"dec_keys","nth":1,"action":")" + std::string(action) + R"("})");
+        const auto fetched = b->fetch(context_, {"sae-a", {(*minted)[next++].id}, 256});
+        ASSERT_FALSE(fetched) << action;
+        const bool lost = std::string(action) == "consume-then-drop";
+        EXPECT_EQ(fetched.error().code, lost ? ErrorCode::unreachable : ErrorCode::protocol)
+            << action << ": " << fetched.error().what;
+        EXPECT_TRUE(fetched.error().maybe_consumed) << action;
+    }
+}
+
+TEST_F(Outline, KeepsEveryLawForKeySources) {
+    keeps_every_law(example());
+}
+
+}  // namespace
