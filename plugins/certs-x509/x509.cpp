@@ -226,10 +226,12 @@ Judgement judge(const std::string& ca_cert, const std::string& cert, const Secre
     const auto end = time_of(X509_get0_notAfter(own.get()));
     if (begin > now) return bad("the certificate is valid from " + date(begin) + " only");
     if (end <= now) return bad("the certificate expired on " + date(end));
+    // Others give no head start: then that time would not have come yet.
+    const auto made = begin + validity_head_start <= now ? begin + validity_head_start : begin;
     if (end <= now + std::chrono::days{min_days}) {
-        return {Health::expiring, "the certificate expires on " + date(end), begin + validity_head_start, end};
+        return {Health::expiring, "the certificate expires on " + date(end), made, end};
     }
-    return {Health::good, "", begin + validity_head_start, end};
+    return {Health::good, "", made, end};
 }
 
 }  // namespace qkd::certs

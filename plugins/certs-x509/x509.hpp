@@ -49,7 +49,7 @@ enum class Health : std::uint8_t {
 struct Judgement {
     Health health = Health::good;
     std::string why;                     ///< empty when good
-    std::chrono::sys_seconds made{};     ///< when it is not bad: by its notBefore, if it was made here
+    std::chrono::sys_seconds made{};     ///< when it is not bad; by its notBefore
     std::chrono::sys_seconds expires{};  ///< when it is not bad
 };
 /// Is this `name`'s certificate, signed by that CA, valid now and for `min_days` more, and does the key belong to it?

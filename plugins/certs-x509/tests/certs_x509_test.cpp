@@ -525,6 +525,20 @@ TEST_F(X509Certs, RenewsAGoodCertificateOnceWhenAskedTo) {
     EXPECT_EQ(read_file(folder_ / "mx1.crt"), second);
 }
 
+TEST_F(X509Certs, RenewsWhatOthersMadeJustNowWhenAskedTo) {
+    const Pair root = ca();
+    fs::create_directories(folder_);
+    put(root, "root");
+    // Valid from now on, as openssl makes them: without our head start.
+    auto fresh = qkd::certs::issue(context_, root, {"mx1", 100, KeyType::ec_p256, now() + 3600s});
+    ASSERT_TRUE(fresh);
+    put(*fresh, "mx1");
+    auto stage = certs();
+    EXPECT_EQ(must(stage), Change::changed) << "copied to the device";
+    EXPECT_EQ(tried(*stage, now() + 2s), Change::on_trial);
+    EXPECT_NE(read_file(folder_ / "mx1.crt"), fresh->cert);
+}
+
 TEST_F(X509Certs, TakesThePairThatTheDeviceHas) {
     auto stage = certs();
     must(stage);
