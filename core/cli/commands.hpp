@@ -21,7 +21,10 @@ Command check_command();
 Command plan_command();
 Command status_command();
 Command withdraw_command();
+Command serve_command();
 Command plugins_command();
+Command import_command();
+Command secret_command();
 
 /// plan, also under the name `run --dry-run`.
 int run_plan(const Arguments& arguments);

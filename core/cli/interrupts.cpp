@@ -12,13 +12,13 @@
 
 namespace qkd::cli {
 
-Interrupts::Interrupts(Afterwards afterwards) : afterwards_(afterwards) {
+Interrupts::Interrupts(Afterwards afterwards, Hangup hangup) : afterwards_(afterwards), hangup_(hangup) {
     sigemptyset(&signals_);
     for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
         struct sigaction action {};
         ::sigaction(number, nullptr, &action);
         const bool ignored = action.sa_handler == SIG_IGN;
-        if (ignored && number == SIGHUP) continue;
+        if (ignored && number == SIGHUP && hangup == Hangup::ends) continue;
         // A shell starts background jobs with SIGINT ignored, and an ignored signal never reaches a signalfd.
         if (ignored) std::signal(number, SIG_DFL);
         sigaddset(&signals_, number);
@@ -38,16 +38,22 @@ Interrupts::~Interrupts() {
     if (afterwards_ == Afterwards::as_before) ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
 }
 
-void Interrupts::listen(std::function<void(bool)> told) {
-    thread_ = std::thread([this, told = std::move(told)] { work(told); });
+void Interrupts::listen(std::function<void(bool)> told, std::function<void()> hung_up) {
+    thread_ = std::thread([this, told = std::move(told), hung_up = std::move(hung_up)] { work(told, hung_up); });
 }
 
-void Interrupts::work(const std::function<void(bool)>& told) {
+void Interrupts::work(const std::function<void(bool)>& told, const std::function<void()>& hung_up) {
     for (;;) {
         pollfd ready[] = {{signal_fd_, POLLIN, 0}, {end_fd_, POLLIN, 0}};
         if (::poll(ready, 2, -1) < 0 && errno != EINTR) return;
         signalfd_siginfo info{};
-        while (::read(signal_fd_, &info, sizeof info) == sizeof info) told(source_.request_stop());
+        while (::read(signal_fd_, &info, sizeof info) == sizeof info) {
+            if (info.ssi_signo == SIGHUP && hangup_ == Hangup::is_told) {
+                if (hung_up) hung_up();
+            } else {
+                told(source_.request_stop());
+            }
+        }
         if ((ready[1].revents & POLLIN) != 0) return;
     }
 }

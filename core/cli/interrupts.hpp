@@ -17,19 +17,24 @@ class Interrupts {
         as_before,
         stay_blocked  ///< nothing cuts off the rest of the program: a late second signal changes nothing either
     };
-    explicit Interrupts(Afterwards afterwards);
+    enum class Hangup : unsigned char {
+        ends,    ///< SIGHUP is one more request to end
+        is_told  ///< SIGHUP is told to `hung_up` and requests nothing
+    };
+    explicit Interrupts(Afterwards afterwards, Hangup hangup = Hangup::ends);
     ~Interrupts();
     Interrupts(const Interrupts&) = delete;
     Interrupts& operator=(const Interrupts&) = delete;
 
     /// `told(first)` is called on a thread of its own for every signal.
-    void listen(std::function<void(bool first)> told);
+    void listen(std::function<void(bool first)> told, std::function<void()> hung_up = {});
     [[nodiscard]] std::stop_token stop() const noexcept { return source_.get_token(); }
 
   private:
-    void work(const std::function<void(bool)>& told);
+    void work(const std::function<void(bool)>& told, const std::function<void()>& hung_up);
 
     Afterwards afterwards_;
+    Hangup hangup_;
     std::stop_source source_;
     sigset_t signals_{};
     sigset_t before_{};

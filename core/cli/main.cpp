@@ -35,8 +35,9 @@ void protect_process() {
 }
 
 int program(const std::vector<std::string>& words) {
-    const std::vector<Command> commands = {run_command(),    check_command(),    plan_command(),
-                                           status_command(), withdraw_command(), plugins_command()};
+    const std::vector<Command> commands = {run_command(),     check_command(),  plan_command(),
+                                           status_command(),  serve_command(),  withdraw_command(),
+                                           plugins_command(), import_command(), secret_command()};
     const auto invocation = parse(commands, words);
     if (!invocation) {
         complain(invocation.error());

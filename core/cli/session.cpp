@@ -34,6 +34,13 @@ Result<engine::LogOptions> log_options(const Arguments& arguments) {
     if (format == "json") options.format = engine::LogFormat::json;
     options.colour = colour_wanted(arguments, STDERR_FILENO);
     if (arguments.has("trace")) options.trace_file = "trace.log";
+    if (arguments.has("log-file")) options.log_file = arguments.value("log-file");
+    if (const std::string where = arguments.value("log-to"); arguments.has("log-to")) {
+        if (where != "syslog" && where != "journal") {
+            return usage("--log-to '" + engine::printable(where) + "' is neither syslog nor journal", "");
+        }
+        options.system_log = where == "syslog" ? engine::SystemLogKind::syslog : engine::SystemLogKind::journal;
+    }
     return options;
 }
 
@@ -47,13 +54,18 @@ std::vector<Option> selection_options() {
 }
 
 std::vector<Option> observation_options() {
-    return {{"verbose", 'v', nullptr, true,
-             "log more on standard error than errors and warnings: -v notices and information, -vv also debug lines, "
-             "-vvv everything"},
-            {"trace", 0, nullptr, false, "log everything to trace.log in the current directory (mode 0600)"},
-            {"log-format", 0, "FORMAT", false, "text or json (one object per line)"},
-            {"profile", 0, "FILE", false,
-             "write counts and times per link, stage and device; as JSON when FILE ends in .json"}};
+    return {
+        {"verbose", 'v', nullptr, true,
+         "log more on standard error than errors and warnings: -v notices and information, -vv also debug lines, "
+         "-vvv everything"},
+        {"trace", 0, nullptr, false, "log everything to trace.log in the current directory (mode 0600)"},
+        {"log-format", 0, "FORMAT", false, "text or json (one object per line)"},
+        {"log-file", 0, "FILE", false,
+         "also log to FILE (mode 0600), notices and information in any case; from 10 MB on it becomes FILE.1, up to "
+         "FILE.5"},
+        {"log-to", 0, "WHERE", false, "also log to the system's log, syslog or journal, as to a --log-file"},
+        {"profile", 0, "FILE", false,
+         "write counts and times per link, stage and device; as JSON when FILE ends in .json"}};
 }
 
 std::vector<Option> operator+(std::vector<Option> a, std::vector<Option> b) {
@@ -165,8 +177,10 @@ Result<std::unique_ptr<Session>> Session::open(const Arguments& arguments, Kind 
         session->profile_ = std::make_unique<engine::Profile>();
         session->observers_.add(*session->profile_);
     }
-    session->interrupts_ = std::make_unique<Interrupts>(kind == Kind::rotates ? Interrupts::Afterwards::stay_blocked
-                                                                              : Interrupts::Afterwards::as_before);
+    const bool rotates = kind != Kind::reads;
+    session->interrupts_ =
+        std::make_unique<Interrupts>(rotates ? Interrupts::Afterwards::stay_blocked : Interrupts::Afterwards::as_before,
+                                     kind == Kind::serves ? Interrupts::Hangup::is_told : Interrupts::Hangup::ends);
     const bool json = options->format == engine::LogFormat::json;
     session->screen_ = std::make_unique<engine::Screen>(STDERR_FILENO, !json && is_live_terminal(STDERR_FILENO));
     auto log = engine::Log::open(*options, *session->screen_);
@@ -175,20 +189,29 @@ Result<std::unique_ptr<Session>> Session::open(const Arguments& arguments, Kind 
     session->observers_.add(*session->log_);
     // A program that reads JSON lines must find nothing else.
     session->view_ = std::make_unique<engine::LiveView>(
-        *session->screen_,
-        engine::LiveView::Options{.colour = options->colour, .plain_lines = !json && kind == Kind::rotates});
+        *session->screen_, engine::LiveView::Options{.colour = options->colour, .plain_lines = !json && rotates});
     session->observers_.add(*session->view_);
-    session->interrupts_->listen([session = session.get(), kind](bool first) {
-        const char* text = kind == Kind::reads ? "interrupted: ending"
-                           : first             ? "interrupted: reverting what is not confirmed, please wait"
-                                               : "interrupted again: still reverting, please wait";
-        session->log_->log(LogLevel::warning, {}, text);
-    });
+    session->interrupts_->listen(
+        [session = session.get(), kind](bool first) {
+            const char* text = kind == Kind::reads ? "interrupted: ending"
+                               : first             ? "interrupted: reverting what is not confirmed, please wait"
+                                                   : "interrupted again: still reverting, please wait";
+            session->log_->log(LogLevel::warning, {}, text);
+        },
+        [session = session.get()] {
+            const std::lock_guard lock(session->hangup_mutex_);
+            if (session->hangup_) session->hangup_();
+        });
     return session;
 }
 
 std::stop_token Session::stop() const noexcept {
     return interrupts_->stop();
+}
+
+void Session::on_hangup(std::function<void()> what) {
+    const std::lock_guard lock(hangup_mutex_);
+    hangup_ = std::move(what);
 }
 
 Result<void> Session::finish() {

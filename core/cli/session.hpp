@@ -3,7 +3,9 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <stop_token>
 #include <vector>
 
@@ -49,6 +51,7 @@ class Interrupts;
 class Session {
   public:
     enum class Kind : unsigned char {
+        serves,   ///< as `rotates`, and SIGHUP is no interruption
         rotates,  ///< says every step also when standard error is no terminal; has something to undo
         reads
     };
@@ -60,6 +63,8 @@ class Session {
 
     engine::Observer& observer() noexcept { return observers_; }
     [[nodiscard]] std::stop_token stop() const noexcept;
+    /// Kind::serves: what SIGHUP does, on a thread of its own. Null: nothing.
+    void on_hangup(std::function<void()> what);
     /// Empties the screen and writes the profile. Signals stay caught until the session goes, of a run until the end.
     Result<void> finish();
 
@@ -73,6 +78,8 @@ class Session {
     std::unique_ptr<engine::LiveView> view_;
     engine::Observers observers_;
     std::filesystem::path profile_file_;
+    std::mutex hangup_mutex_;
+    std::function<void()> hangup_;
 };
 
 }  // namespace qkd::cli

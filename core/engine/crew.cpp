@@ -34,13 +34,28 @@ KmeInfo kme_info(const std::string& url) {
     return info;
 }
 
+/// After such an error the session may be stuck although its transport stands.
+bool casts_doubt(const Error& error) {
+    switch (error.code) {
+        case ErrorCode::timeout:
+        case ErrorCode::unknown_outcome:
+        case ErrorCode::unreachable:
+        case ErrorCode::protocol: return true;
+        default: return false;
+    }
+}
+
+/// A session that was left open is as good as lost when it says nothing for so long.
+constexpr milliseconds longest_greeting{3000};
+
 }  // namespace
 
 Crew::Crew(const Pipeline& pipeline, const Link& link, Observer& observer, const Interruption& interruption,
-           LinkReport& report)
+           LinkReport& report, SessionPool* pool)
     : pipeline_(pipeline),
       link_(link),
       interruption_(interruption),
+      pool_(pool),
       caller_(observer, interruption, Place{link.name, {}, {}, {}}, nullptr) {
     report.members.resize(link.members.size());
     members_.reserve(link.members.size());
@@ -88,7 +103,17 @@ Result<void> Crew::assemble(PluginHost& host, std::initializer_list<StageKind> k
             }
             return {};
         };
-        if (auto r = make(m.connector, device, StageKind::connect); !r) return r;
+        auto kept = pool_ != nullptr ? pool_->take(link_.name, m.member->device) : std::nullopt;
+        if (kept) {
+            m.connector = std::move(kept->connector);
+            m.session = std::move(kept->session);
+            m.session_is_old = true;
+            for (auto& stage : m.report->stages) {
+                if (stage.kind == StageKind::connect) stage.plugin = device.plugin;
+            }
+        } else if (auto r = make(m.connector, device, StageKind::connect); !r) {
+            return r;
+        }
         if (auto r = make(m.certs, pipeline_.certs, StageKind::certs); !r) return r;
         if (auto r = make(m.initial, device, StageKind::initial_config); !r) return r;
         if (auto r = make(m.commit, device, StageKind::commit); !r) return r;
@@ -107,7 +132,10 @@ Result<void> Crew::assemble(PluginHost& host, std::initializer_list<StageKind> k
 Result<void> Crew::each(const std::function<Result<void>(MemberRun&)>& fn) {
     std::vector<Result<void>> results(members_.size());
     // A thread must not end in an exception: that would end the process with devices in mid-change.
-    const auto step = [&](std::size_t i) { results[i] = guard("engine", [&] { return fn(members_[i]); }); };
+    const auto step = [&](std::size_t i) {
+        results[i] = guard("engine", [&] { return fn(members_[i]); });
+        if (!results[i]) members_[i].session_is_doubtful = casts_doubt(results[i].error());
+    };
     {
         std::vector<std::jthread> threads;
         for (std::size_t i = 1; i < members_.size(); ++i) {
@@ -144,7 +172,27 @@ Result<void> Crew::connect(Cancel cancel) {
     return each([&](MemberRun& m) { return reconnect(m, cancel); });
 }
 
+bool Crew::answers(MemberRun& m) const {
+    if (!m.session->alive() || m.session->clock() == nullptr) return false;
+    CallSpec look = spec(StageKind::connect, "connect");
+    look.timeout = std::min(look.timeout, longest_greeting);
+    look.retry.attempts = 1;
+    Caller quiet(m.caller.observer(), interruption_, Place{link_.name, m.member->device, {}, {}}, nullptr);
+    if (!quiet(look, m.connector.name, [&](Context& context) { return m.session->clock()->read(context); }))
+        return false;
+    for (auto& stage : m.report->stages) {
+        if (stage.kind == StageKind::connect) stage.result = StageResult::ok;
+    }
+    return true;
+}
+
 Result<void> Crew::reconnect(MemberRun& m, Cancel cancel) {
+    if (m.session_is_doubtful) m.session.reset();
+    m.session_is_doubtful = false;
+    if (m.session != nullptr && m.session_is_old) {
+        m.session_is_old = false;
+        if (!answers(m)) m.session.reset();
+    }
     if (m.session != nullptr && m.session->alive()) return {};
     m.session.reset();
     auto session = m.caller(spec(StageKind::connect, "connect", cancel), m.connector.name,
@@ -237,9 +285,13 @@ Result<void> Crew::obey_overrides(PluginHost& host) {
     return {};
 }
 
-void Crew::close() {
+void Crew::close(bool keep) {
     (void)each([&](MemberRun& m) -> Result<void> {
         if (m.session == nullptr) return {};
+        if (keep && pool_ != nullptr && m.session->alive()) {
+            pool_->put(link_.name, m.member->device, {std::move(m.connector), std::move(m.session)});
+            return {};
+        }
         if (m.session->alive()) {
             // Taking leave is politeness: whatever comes of it changes nothing about the rotation.
             CallSpec leave;

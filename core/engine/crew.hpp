@@ -8,11 +8,13 @@
 #include <string>
 #include <vector>
 
+#include "engine/bound.hpp"
 #include "engine/call.hpp"
 #include "engine/clocks.hpp"
 #include "engine/model.hpp"
 #include "engine/plugin_host.hpp"
 #include "engine/reconcile.hpp"
+#include "engine/session_pool.hpp"
 #include "qkd/sdk/certs.hpp"
 #include "qkd/sdk/commit.hpp"
 #include "qkd/sdk/initial_config.hpp"
@@ -21,38 +23,6 @@
 #include "qkd/sdk/persist.hpp"
 
 namespace qkd::engine {
-
-/// A stage object with the values it was configured with; destroyed in the right order.
-template <class T>
-struct Bound {
-    std::unique_ptr<ConfigView> config;
-    StagePtr<T> object{nullptr, nullptr};
-    const Plugin* plugin = nullptr;
-    std::string name;  ///< of the plugin
-
-    explicit operator bool() const noexcept { return object != nullptr; }
-    T* operator->() const noexcept { return object.get(); }
-};
-
-/// Makes the stage object of `kind` for `noun`.
-template <class T>
-Result<Bound<T>> bind_stage(PluginHost& host, std::unique_ptr<ConfigView> config, const Noun& noun, StageKind kind) {
-    Bound<T> bound;
-    auto plugin = host.load(noun.plugin);
-    if (!plugin) return std::move(plugin).error();
-    bound.plugin = *plugin;
-    bound.name = noun.plugin;
-    bound.config = std::move(config);
-    auto object = host.create<T>(*bound.plugin, kind, *bound.config);
-    if (!object) return std::move(object).error();
-    bound.object = std::move(*object);
-    return bound;
-}
-template <class T>
-Result<Bound<T>> bind_stage(PluginHost& host, const Pipeline& pipeline, const Noun& noun, StageKind kind,
-                            const std::string& sae) {
-    return bind_stage<T>(host, config_view(pipeline, noun, sae), noun, kind);
-}
 
 /// One member at work. Touched by one thread at a time: its own during a step, the link's between steps.
 struct MemberRun {
@@ -71,6 +41,8 @@ struct MemberRun {
     Bound<KeyIdTransport> transport;
     Bound<Commit> commit;
     std::unique_ptr<DeviceSession> session;  // goes before the connector that made it
+    bool session_is_old = false;             ///< from an earlier rotation: the far end may have left
+    bool session_is_doubtful = false;        ///< a call in it was not answered: what comes next might not be either
 
     MemberState state;
     ClockReading clock;
@@ -89,8 +61,9 @@ struct MemberRun {
 class Crew {
   public:
     /// `report.members` gets one entry per member and must stay where it is.
+    /// `pool` may be null.
     Crew(const Pipeline& pipeline, const Link& link, Observer& observer, const Interruption& interruption,
-         LinkReport& report);
+         LinkReport& report, SessionPool* pool = nullptr);
 
     /// Makes the stage objects of all members for these kinds, as far as the pipeline has them.
     Result<void> assemble(PluginHost& host, std::initializer_list<StageKind> kinds);
@@ -114,7 +87,8 @@ class Crew {
     Result<void> difference();
     /// What the devices say about their KMEs takes the place of what the pipeline says. After read_states().
     Result<void> obey_overrides(PluginHost& host);
-    void close();
+    /// Takes leave of all members; with `keep` their sessions go to the pool instead, if there is one.
+    void close(bool keep = false);
 
     /// The readings for reconcile(); valid until the next read_states().
     [[nodiscard]] std::vector<MemberReading> readings() const;
@@ -131,9 +105,12 @@ class Crew {
     [[nodiscard]] const Pipeline& pipeline() const noexcept { return pipeline_; }
 
   private:
+    [[nodiscard]] bool answers(MemberRun& m) const;
+
     const Pipeline& pipeline_;
     const Link& link_;
     const Interruption& interruption_;
+    SessionPool* pool_;
     Caller caller_;  ///< of the link itself
     std::vector<MemberRun> members_;
 };

@@ -6,6 +6,7 @@
 #include <spdlog/sinks/base_sink.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -112,6 +113,22 @@ class FileSink final : public spdlog::sinks::base_sink<std::mutex> {
     bool full_ = false;
 };
 
+class RotatingSink final : public spdlog::sinks::base_sink<std::mutex> {
+  public:
+    explicit RotatingSink(std::unique_ptr<RotatingFile> file) : file_(std::move(file)) {}
+
+  protected:
+    void sink_it_(const spdlog::details::log_msg& message) override {
+        spdlog::memory_buf_t line;
+        formatter_->format(message, line);
+        file_->write({line.data(), line.size()});
+    }
+    void flush_() override {}
+
+  private:
+    std::unique_ptr<RotatingFile> file_;
+};
+
 std::string milliseconds_of(std::chrono::nanoseconds took) {
     char text[32];
     std::snprintf(text, sizeof text, "%.1f ms", std::chrono::duration<double, std::milli>(took).count());
@@ -148,8 +165,14 @@ struct Log::Impl {
     std::unique_ptr<spdlog::logger> logger;
     std::shared_mutex mutex;  // of run_id
     std::string run_id;
+    std::mutex system_mutex;
+    std::unique_ptr<SystemLog> system;
+    LogLevel system_level = LogLevel::info;
 
-    [[nodiscard]] bool wanted(LogLevel level) const { return logger->should_log(to_spdlog(level)); }
+    [[nodiscard]] bool wanted_by_system(LogLevel level) const { return system != nullptr && level >= system_level; }
+    [[nodiscard]] bool wanted(LogLevel level) const {
+        return logger->should_log(to_spdlog(level)) || wanted_by_system(level);
+    }
 
     void line(LogLevel level, const Place& place, std::string_view message, const Json& more = Json::object()) {
         if (!wanted(level)) return;
@@ -174,6 +197,10 @@ struct Log::Impl {
             text += ": " + one_line(message);
         }
         logger->log(to_spdlog(level), spdlog::string_view_t(text.data(), text.size()));
+        if (!wanted_by_system(level)) return;
+        if (format == LogFormat::json) text = std::string(R"({"level":")") + to_string(level) + "\"," + text + "}";
+        const std::lock_guard lock(system_mutex);
+        system->write({level, run, place, one_line(message), text});
     }
 };
 
@@ -192,6 +219,21 @@ Result<std::unique_ptr<Log>> Log::open(const LogOptions& options, Screen& screen
         if (!file) return std::move(file).error();
         sinks.push_back(std::make_shared<FileSink>(*file));
         lowest = LogLevel::trace;
+    }
+    // Who looks there later had no chance to ask for -v.
+    const LogLevel at_least = std::min(options.level, LogLevel::info);
+    if (!options.log_file.empty()) {
+        auto file = RotatingFile::open(options.log_file);
+        if (!file) return std::move(file).error();
+        sinks.push_back(std::make_shared<RotatingSink>(std::move(*file)));
+        sinks.back()->set_level(to_spdlog(at_least));
+        lowest = std::min(lowest, at_least);
+    }
+    if (options.system_log) {
+        auto system = SystemLog::open(*options.system_log, options.system_socket);
+        if (!system) return std::move(system).error();
+        log->impl_->system = std::move(*system);
+        log->impl_->system_level = at_least;
     }
     for (auto& sink : sinks) sink->set_formatter(formatter(options.format));
     log->impl_->logger = std::make_unique<spdlog::logger>("qkd-macsec", sinks.begin(), sinks.end());

@@ -1,11 +1,14 @@
-// The log of a command: lines on standard error and, when asked for, everything in trace.log.
+// The log of a command: lines on standard error and, when asked for, everything in trace.log, and lines in a rotated file
+// and in the log of the system.
 #pragma once
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "engine/events.hpp"
+#include "engine/log_targets.hpp"
 #include "engine/screen.hpp"
 
 namespace qkd::engine {
@@ -16,10 +19,13 @@ enum class LogFormat : unsigned char {
 };
 
 struct LogOptions {
-    LogLevel level = LogLevel::warning;  ///< of standard error
-    LogFormat format = LogFormat::text;  ///< of standard error and of the trace file
+    LogLevel level = LogLevel::warning;  ///< of standard error; log_file and system_log get information in any case
+    LogFormat format = LogFormat::text;  ///< of standard error, of the files and of syslog
     bool colour = false;
     std::filesystem::path trace_file{};  ///< empty: none
+    std::filesystem::path log_file{};    ///< rotated, see RotatingFile; empty: none
+    std::optional<SystemLogKind> system_log{};
+    std::filesystem::path system_socket{};  ///< empty: the system's own
 };
 
 /// Words of the levels: error, warning, notice, info, debug, trace.

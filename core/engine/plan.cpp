@@ -40,10 +40,8 @@ Result<void> plan_link(Crew& crew, PluginHost& host, Memory& memory, const RunOp
     const Reconciliation found = reconcile(readings, record->own_ckns);
     std::vector<ClockReading> clocks;
     for (const auto& m : crew.members()) clocks.push_back(m.clock);
-    const auto lead = pipeline.commit.lead.value_or(pipeline.commit.confirm + 2 * pipeline.commit.assumed_commit +
-                                                    pipeline.commit.max_clock_skew + std::chrono::seconds{30});
     ChangeKeys keys;
-    keys.next.start = choose_start(clocks, lead);
+    keys.next.start = choose_start(clocks, lead_of(pipeline.commit, record->commit_time));
     if (found.base != nullptr) keys.base.ckn = found.base->ckn;
     keys.base.start = *keys.next.start - std::chrono::hours{24};
 

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "engine/display.hpp"
 #include "engine/text_table.hpp"
 
 namespace qkd::engine {
@@ -33,6 +34,22 @@ void Profile::Times::add(Nanoseconds took) {
     ++count;
 }
 
+void Profile::Task::note(std::string text) {
+    if (notes.size() < most_notes) {
+        notes.push_back(std::move(text));
+    } else {
+        ++more_notes;
+    }
+}
+
+Profile::Task& Profile::task_of(const Place& place) {
+    // What is outside links (probes, the run itself) belongs to the whole.
+    Task* task = place.link.empty() ? &all_links_ : &links_[place.link];
+    if (!place.stage.empty()) task = &task->tasks[place.stage];
+    if (!place.device.empty()) task = &task->tasks[place.device];
+    return *task;
+}
+
 /// Reads the tree; the tasks of a level in the order of their cumulative times.
 class Profile::Writer {
   public:
@@ -59,6 +76,19 @@ class Profile::Writer {
         for (const auto& [name, task] : named.task->tasks) rows({named.name + " > " + name, &task}, out);
     }
 
+    static std::vector<std::string> notes_of(const Task& task) {
+        auto notes = task.notes;
+        if (task.more_notes > 0) notes.push_back("and " + std::to_string(task.more_notes) + " more");
+        return notes;
+    }
+
+    static void notes(const Named& named, std::string& out) {
+        for (const auto& note : notes_of(*named.task)) {
+            out += "  " + one_line(named.name) + ": " + one_line(note) + "\n";
+        }
+        for (const auto& [name, task] : named.task->tasks) notes({named.name + " > " + name, &task}, out);
+    }
+
     static nlohmann::ordered_json json(const std::vector<Named>& all) {
         auto list = nlohmann::ordered_json::array();
         for (const auto& [name, task] : all) {
@@ -69,14 +99,28 @@ class Profile::Writer {
                             {"average_ms", average_ms(t)},
                             {"min_ms", to_ms(t.min)},
                             {"max_ms", to_ms(t.max)},
+                            {"annotations", notes_of(*task)},
                             {"tasks", json(sorted(task->tasks))}});
         }
         return list;
     }
 };
 
-void Profile::step_ends(const Place& place, Nanoseconds took, const Error*) {
+void Profile::event(const Place& place, std::string_view name, std::span<const Attr> attributes) {
+    std::string text(name);
+    for (const auto& attribute : attributes) {
+        const nlohmann::json value = std::visit([](const auto& v) { return nlohmann::json(v); }, attribute.value);
+        text += ' ' + std::string(attribute.name) + '=';
+        text += value.is_string() ? value.get<std::string>()
+                                  : value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    }
     const std::lock_guard lock(mutex_);
+    task_of(place).note(std::move(text));
+}
+
+void Profile::step_ends(const Place& place, Nanoseconds took, const Error* error) {
+    const std::lock_guard lock(mutex_);
+    if (error != nullptr) task_of(place).note(std::string("failed (") + to_string(error->code) + "): " + error->what);
     // Steps outside links (probes) belong to the whole.
     Task& link = place.link.empty() ? all_links_ : links_[place.link];
     Task& stage = link.tasks[place.stage];
@@ -97,6 +141,7 @@ void Profile::link_ends(const LinkReport& report) {
     const auto took = Clock::now() - begun->second;
     begun_.erase(begun);
     links_[report.name].times.add(took);
+    links_[report.name].note(to_string(report.result) + (report.key_id.empty() ? "" : ", key_ID " + report.key_id));
     all_links_.times.add(took);
 }
 
@@ -117,14 +162,19 @@ std::string Profile::to_table() const {
         table.add_row({name, std::to_string(t->count), show_ms(to_ms(t->cumulative)), show_ms(average_ms(*t)),
                        show_ms(to_ms(t->min)), show_ms(to_ms(t->max))});
     }
-    return table.render(false);
+    std::string notes;
+    Writer::notes({"all links", &all_links_}, notes);
+    for (const auto& [name, task] : links_) Writer::notes({name, &task}, notes);
+    if (!notes.empty()) notes = "\nANNOTATIONS\n" + notes;
+    return table.render(false) + notes + "\nELAPSED " + show_ms(to_ms(Clock::now() - made_)) + " ms\n";
 }
 
 std::string Profile::to_json() const {
     const std::lock_guard lock(mutex_);
     auto all = Writer::sorted(links_);
     all.insert(all.begin(), {"all links", &all_links_});
-    const nlohmann::ordered_json object = {{"schema", 1}, {"tasks", Writer::json(all)}};
+    const nlohmann::ordered_json object = {
+        {"schema", 1}, {"elapsed_ms", to_ms(Clock::now() - made_)}, {"tasks", Writer::json(all)}};
     return object.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 

@@ -14,6 +14,7 @@ constexpr std::array table{
     Transition{Step::reconcile, Outcome::adopted, Step::verify},
     Transition{Step::reconcile, Outcome::failed, Step::end},
     Transition{Step::prepare, Outcome::done, Step::reserve},
+    Transition{Step::prepare, Outcome::groundwork, Step::stage},
     Transition{Step::prepare, Outcome::failed, Step::end},
     Transition{Step::reserve, Outcome::done, Step::stage},
     Transition{Step::reserve, Outcome::key_gone, Step::reserve},
@@ -23,6 +24,7 @@ constexpr std::array table{
     Transition{Step::commit, Outcome::done, Step::confirm},
     Transition{Step::commit, Outcome::failed, Step::undo},
     Transition{Step::confirm, Outcome::done, Step::verify},
+    Transition{Step::confirm, Outcome::groundwork, Step::reconcile},
     Transition{Step::confirm, Outcome::failed, Step::undo},
     Transition{Step::verify, Outcome::done, Step::persist},
     Transition{Step::verify, Outcome::too_soon, Step::undo},
@@ -80,7 +82,7 @@ Step next_step(Step from, Outcome outcome) noexcept {
 
 Undo undo_of(const MemberStanding& member, const UndoTerms& terms) noexcept {
     if (!member.committed) return member.staged ? Undo::discard : Undo::nothing;
-    if (member.pending || !member.confirm_sent || !terms.chain || terms.first_configuration) return Undo::revert;
+    if (member.pending || !member.confirm_sent || !terms.schedules || terms.first_configuration) return Undo::revert;
     return terms.withdraw ? Undo::withdraw : Undo::keep;
 }
 
@@ -115,6 +117,7 @@ const char* to_string(Outcome outcome) noexcept {
         case Outcome::failed: return "failed";
         case Outcome::adopted: return "adopted";
         case Outcome::no_keys: return "no_keys";
+        case Outcome::groundwork: return "groundwork";
         case Outcome::key_gone: return "key_gone";
         case Outcome::too_soon: return "too_soon";
     }

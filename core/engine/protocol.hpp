@@ -6,6 +6,8 @@
 //                 |                    +----+ key    +--------+----------+---------+--> undo -> retract -> end
 //                 |                      is gone
 //                 +--(a key that all members have already)-----------> verify
+//
+// Where the members have no fallback in common, prepare -> stage -> commit -> confirm -> reconcile lays one first.
 #pragma once
 
 #include <cstdint>
@@ -35,12 +37,13 @@ std::optional<Step> parse_step(std::string_view word) noexcept;
 
 /// How a step ended.
 enum class Outcome : std::uint8_t {
-    done,      ///< all members
-    failed,    ///< at least one member; the error is known
-    adopted,   ///< reconcile: all members have a new key already, left by an earlier run
-    no_keys,   ///< connect: the pipeline has no commit stage, there is nothing to rotate
-    key_gone,  ///< reserve: a KME used the key up with an answer that was lost; once per rotation
-    too_soon   ///< verify: broken off while the key can still be taken away everywhere
+    done,        ///< all members
+    failed,      ///< at least one member; the error is known
+    adopted,     ///< reconcile: all members have a new key already, left by an earlier run
+    no_keys,     ///< connect: the pipeline has no commit stage, there is nothing to rotate
+    groundwork,  ///< prepare, confirm: a common fallback goes first, in a round of its own, and no new key with it
+    key_gone,    ///< reserve: a KME used the key up with an answer that was lost; once per rotation
+    too_soon     ///< verify: broken off while the key can still be taken away everywhere
 };
 const char* to_string(Outcome outcome) noexcept;
 
@@ -80,7 +83,9 @@ struct MemberStanding {
     bool pending = false;       ///< the device says that our commit waits for its confirm
 };
 struct UndoTerms {
-    bool chain = true;  ///< rollover key-chain; a pre-shared key can be taken back whole: the old one is its fallback
+    /// The change scheduled a key. One that replaced a pre-shared key or laid a fallback can be taken back whole: the old
+    /// key is in force or the fallback, before and after.
+    bool schedules = true;
     /// The members had no key in common before: taking one key away would leave them with the rest of a configuration
     /// that they do not share.
     bool first_configuration = false;

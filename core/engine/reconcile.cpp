@@ -101,17 +101,35 @@ Reconciliation reconcile(std::span<const MemberReading> readings, std::span<cons
                                 std::all_of(result.views.begin(), result.views.end(), [&](const KeyView& view) {
                                     return view.fallback != nullptr && same_key(*view.fallback, *fallback);
                                 });
+    if (!result.fallback_is_common) {
+        for (const auto& view : result.views) {
+            if (view.fallback == nullptr || view.fallback->cak.empty() || !contains(own_ckns, view.fallback->ckn))
+                continue;
+            if (result.base != nullptr && view.fallback->ckn == result.base->ckn)
+                continue;  // a device holds a CKN once
+            result.fallback = view.fallback;
+            break;
+        }
+    }
 
     for (std::size_t i = 0; i < readings.size(); ++i) {
         for (const auto* key : result.views[i].pending) {
-            const bool everywhere = std::all_of(result.views.begin(), result.views.end(), [&](const KeyView& view) {
-                return std::any_of(view.pending.begin(), view.pending.end(), [&](const ConfiguredKey* other) {
-                    return same_key(*key, *other) && key->start == other->start;
-                });
-            });
+            // The members are read one after the other: while a start-time passes, one shows the key as active already.
+            const auto matches = [&](const ConfiguredKey* other) {
+                return other != nullptr && same_key(*key, *other) && key->start == other->start;
+            };
+            const auto find = [&](const KeyView& view) -> const ConfiguredKey* {
+                if (matches(view.active)) return view.active;
+                const auto found = std::find_if(view.pending.begin(), view.pending.end(), matches);
+                return found == view.pending.end() ? nullptr : *found;
+            };
+            const bool everywhere = std::all_of(result.views.begin(), result.views.end(),
+                                                [&](const KeyView& view) { return find(view) != nullptr; });
             if (everywhere) {
                 // Sorted by start-time: the last one wins, as it will on the device. Somebody else's schedule is not ours to follow.
-                if (i == 0 && (own_ckns.empty() || contains(own_ckns, key->ckn))) result.adopted = key;
+                const ConfiguredKey* first = find(result.views.front());
+                const bool later = result.adopted == nullptr || *first->start >= *result.adopted->start;
+                if (later && (own_ckns.empty() || contains(own_ckns, key->ckn))) result.adopted = first;
             } else if (contains(own_ckns, key->ckn)) {
                 result.withdrawals.push_back({i, key->ckn});
                 result.notes.push_back(readings[i].device + " has scheduled key " + short_name(key->ckn) +
@@ -128,6 +146,12 @@ Reconciliation reconcile(std::span<const MemberReading> readings, std::span<cons
                                    " that this program did not write; it is left alone");
         }
     }
+    // A fallback that becomes somebody's first chain key makes room for another one.
+    const bool stays = std::none_of(result.views.begin(), result.views.end(), [&](const KeyView& view) {
+        return view.fallback != nullptr && view.active == nullptr && result.base != nullptr &&
+               view.fallback->ckn == result.base->ckn;
+    });
+    result.needs_groundwork = result.base_is_common && !(result.fallback_is_common && stays);
     return result;
 }
 
@@ -143,17 +167,18 @@ MemberChange make_change(const Reconciliation& reconciliation, std::span<const M
         change.pre_shared = NamedKey{keys.next.ckn, keys.next.cak, std::nullopt};
         // The replaced key stays usable, so that a member whose commit is lost still has a key in common with the
         // others.
-        change.fallback = NamedKey{keys.base.ckn, keys.base.cak, std::nullopt};
+        // Where the base is the new key itself (an earlier run brought it to some members), another fallback takes its place.
+        const NamedKey& fallback = keys.base.ckn == keys.next.ckn ? keys.fallback : keys.base;
+        if (!fallback.ckn.empty() || fallback.cak == nullptr) {
+            change.fallback = NamedKey{fallback.ckn, fallback.cak, std::nullopt};
+        }
         return change;
     }
 
     change.use_chain = !state.uses_chain || view.pre_shared != nullptr;
     if (view.active == nullptr) change.add_to_chain.push_back(keys.base);
-    change.add_to_chain.push_back(keys.next);
-    // A device holds one CKN once: a fallback that becomes the first chain key makes room for another one.
-    const bool fallback_is_base =
-        view.fallback != nullptr && view.active == nullptr && view.fallback->ckn == keys.base.ckn;
-    if (!reconciliation.fallback_is_common || fallback_is_base) {
+    if (keys.next.start) change.add_to_chain.push_back(keys.next);
+    if (!reconciliation.fallback_is_common || reconciliation.needs_groundwork) {
         change.fallback = NamedKey{keys.fallback.ckn, keys.fallback.cak, std::nullopt};
     }
     for (const auto& key : state.keys) {

@@ -41,6 +41,12 @@ struct Reconciliation {
     const ConfiguredKey* base = nullptr;
     bool base_is_common = false;  ///< every member can use `base` right now
     bool fallback_is_common = false;
+    /// Not common, but one of ours that some member has: the others get it, so that it becomes common whatever gets
+    /// through. Null: a random one is made.
+    const ConfiguredKey* fallback = nullptr;
+    /// Before a key is scheduled, all members must have a fallback in common: with one end on the new key and the other
+    /// back on the old one it is all they share. True where that takes a round of its own.
+    bool needs_groundwork = false;
     /// A scheduled key that all members hold alike: the rotation goes on with it. Points into the first reading.
     const ConfiguredKey* adopted = nullptr;
     std::vector<Withdrawal> withdrawals;  ///< our own scheduled keys that not all members hold
@@ -52,7 +58,7 @@ Reconciliation reconcile(std::span<const MemberReading> readings, std::span<cons
 
 /// The keys that a change writes. The engine owns them.
 struct ChangeKeys {
-    NamedKey next;      ///< cak null in a plan
+    NamedKey next;      ///< cak null in a plan; no start: key-chain schedules nothing in this round
     NamedKey base;      ///< first key of members that have none in force; start in the past
     NamedKey fallback;  ///< used when the members have no common fallback
 };

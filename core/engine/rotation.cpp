@@ -10,7 +10,7 @@ Rotation::Rotation(RunShared& shared, const Link& link)
     : shared_(shared),
       pipeline_(shared.pipeline),
       link_(link),
-      crew_(shared.pipeline, link, shared.observer, shared.interruption, report_),
+      crew_(shared.pipeline, link, shared.observer, shared.interruption, report_, shared.sessions),
       journal_(shared.pipeline.state, link.name, shared.seal_key),
       progress_(link.members.size()) {
     report_.name = link.name;
@@ -29,7 +29,7 @@ LinkReport Rotation::run() {
     close_journal();
     leases_.release();
     if (pipeline_.has(StageKind::commit)) crew_.report_mka();
-    crew_.close();
+    crew_.close(/*keep=*/!failure_);
     return std::move(report_);
 }
 
@@ -59,7 +59,7 @@ Rotation::Ended Rotation::perform(Step step) {
         case Step::reserve: return reserve();
         case Step::stage: return done(stage());
         case Step::commit: return done(commit());
-        case Step::confirm: return done(confirm());
+        case Step::confirm: return confirm();
         case Step::verify: return verify();
         case Step::persist: return done(persist());
         case Step::undo: return done(undo());

@@ -17,7 +17,9 @@ Result<void> Rotation::stage() {
     if (auto r = take_leases(); !r) return r;
     // Waiting for the devices' turn may have taken its time: sessions may be gone, and the start-time must be ahead by the lead.
     if (auto r = crew_.connect(); !r) return r;
+    if (auto r = gate_clocks(); !r) return r;
     if (auto r = choose_start_time(); !r) return r;
+    comment_ = "qkd-macsec " + link_.name + " " + shared_.run_id + (groundwork_ ? " fallback" : "");
     if (auto r = make_changes(); !r) return r;
     fill_key();
     if (auto r = remember_intent(); !r) return r;
@@ -56,20 +58,22 @@ Result<void> Rotation::make_changes() {
         if (!key) return std::move(key).error();
         first_key_ = std::move(*key);
     }
-    if (!reconciliation_.fallback_is_common) {
+    if (const ConfiguredKey* ours = reconciliation_.fallback; ours != nullptr) {
+        fallback_key_ = {ours->ckn, ours->cak.clone()};
+    } else if (reconciliation_.needs_groundwork || !reconciliation_.fallback_is_common) {
         auto key = random_key(octets);
         if (!key) return std::move(key).error();
         fallback_key_ = std::move(*key);
     }
     ChangeKeys keys;
-    keys.next = {next_ckn_, &crew_.initiator().key, start_};
+    if (!groundwork_) keys.next = {next_ckn_, &crew_.initiator().key, start_};
     // The base key lives in a member's state, which is read anew before the change is over: hence the copy.
     base_.ckn = reconciliation_.base != nullptr ? reconciliation_.base->ckn : first_key_.ckn;
     base_.cak = reconciliation_.base != nullptr ? reconciliation_.base->cak.clone() : first_key_.cak.clone();
     keys.base = {base_.ckn, &base_.cak, std::nullopt};
     keys.base.start = *start_ - first_key_age;
     keys.fallback = {fallback_key_.ckn, &fallback_key_.cak, std::nullopt};
-    if (pipeline_.commit.rollover == Rollover::pre_shared_key) start_.reset();
+    if (pipeline_.commit.rollover == Rollover::pre_shared_key || groundwork_) start_.reset();
     changes_.clear();
     for (std::size_t i = 0; i < readings_.size(); ++i) {
         changes_.push_back(make_change(reconciliation_, readings_, i, pipeline_.commit.rollover, keys, record_.own_ckns,
@@ -86,6 +90,7 @@ Result<void> Rotation::remember_intent() {
     };
     for (const auto& change : changes_) {
         for (const auto& key : change.add_to_chain) add(key.ckn);
+        if (change.fallback) add(change.fallback->ckn);
     }
     add(next_ckn_);
     // The oldest go first, but never one that still stands on a device: it could not be told from somebody else's any more.
@@ -99,20 +104,27 @@ Result<void> Rotation::remember_intent() {
     for (auto at = own.size(); at-- > 1 && own.size() > remembered_ckns;) {
         if (!on_a_device(own[at])) own.erase(own.begin() + static_cast<std::ptrdiff_t>(at));
     }
-    record_.generation = notice_.generation;
-    record_.pending_key_id = key_id_;
-    record_.pending_ckn = next_ckn_;
+    record_.generation = std::max(record_.generation, notice_.generation);
+    if (!groundwork_) {
+        record_.pending_key_id = key_id_;
+        record_.pending_ckn = next_ckn_;
+    }
     auto noted = note([&](JournalEntry& entry) {
+        entry.run_id = shared_.run_id;
         entry.generation = notice_.generation;
         entry.comment = comment_;
+        for (const auto& m : crew_.members()) {
+            if (entry.member(m.member->device) == nullptr) entry.members.emplace_back().device = m.member->device;
+        }
         entry.start = start_;
         entry.own_ckns.clear();
         for (const auto& change : changes_) {
-            for (const auto& key : change.add_to_chain) {
-                if (std::find(entry.own_ckns.begin(), entry.own_ckns.end(), key.ckn) == entry.own_ckns.end()) {
-                    entry.own_ckns.push_back(key.ckn);
-                }
-            }
+            const auto note_own = [&](const std::string& ckn) {
+                auto& all = entry.own_ckns;
+                if (std::find(all.begin(), all.end(), ckn) == all.end()) all.push_back(ckn);
+            };
+            for (const auto& key : change.add_to_chain) note_own(key.ckn);
+            if (change.fallback) note_own(change.fallback->ckn);
         }
         note_sessions(entry);
     });
@@ -125,7 +137,8 @@ Result<void> Rotation::commit() {
     if (auto r = crew_.read_clocks(); !r) return r;
     if (start_) {
         const auto left = *start_ - latest_clock();
-        const milliseconds needed = pipeline_.commit.confirm + std::chrono::milliseconds(5s);
+        // The device's timer must end before the start-time however long the commit takes, and leave time to withdraw.
+        const milliseconds needed = pipeline_.commit.confirm + commit_time();
         if (left < needed) {
             return Error{ErrorCode::timeout, Retry::safe,
                          "link " + link_.name + ": staging took so long that only " +
@@ -172,8 +185,7 @@ void Rotation::measure_commit() {
 Result<void> Rotation::find_out_commit(MemberRun& m) {
     m.caller.log(LogLevel::warning, "the answer to the commit was lost; reading back what happened",
                  "commit-confirmed");
-    if (auto r = crew_.reconnect(m, Cancel::never); !r) return r;
-    note_if_possible([&](JournalEntry& entry) { note_sessions(entry); });
+    if (auto r = renew_session(m); !r) return r;
     auto state = read_member(m);
     if (!state) return std::move(state).error();
     if (m.state.pending && m.state.pending->comment == comment_) return {};
@@ -199,24 +211,23 @@ Result<void> Rotation::read_back(const char* when) {
     });
 }
 
-Result<void> Rotation::confirm() {
+Rotation::Ended Rotation::confirm() {
     if (pipeline_.commit.rollover == Rollover::pre_shared_key) {
-        if (auto r = wait_until_live(Cancel::allowed); !r) return r;
+        if (auto r = wait_until_live(Cancel::allowed); !r) return std::move(r).error();
     }
-    if (auto r = crew_.read_clocks(); !r) return r;
-    if (auto r = check_confirm_in_time(); !r) return r;
-    if (auto r = interrupted("before the confirm"); !r) return r;
+    // A clock that jumped after the first look would change key at another moment than the others.
+    if (auto r = gate_clocks(); !r) return std::move(r).error();
+    if (auto r = check_confirm_in_time(); !r) return std::move(r).error();
+    if (auto r = interrupted("before the confirm"); !r) return std::move(r).error();
     auto confirmed = crew_.each([&](MemberRun& m) -> Result<void> {
         progress_of(m).confirmed = true;
-        CallSpec spec = crew_.spec(StageKind::commit, "confirm", Cancel::never);
-        spec.retry.attempts = 1;
-        auto done = m.caller(spec, m.commit.name,
+        auto done = m.caller(confirm_spec(), m.commit.name,
                              [&](Context& context) { return m.commit->confirm(context, *m.session, comment_); });
         if (!done && done.error().code == ErrorCode::unknown_outcome) return find_out_confirm(m);
         return done;
     });
-    if (!confirmed) return confirmed;
-    if (auto r = read_back("after the confirm"); !r) return r;
+    if (!confirmed) return std::move(confirmed).error();
+    if (auto r = read_back("after the confirm"); !r) return std::move(r).error();
     for (auto& m : crew_.members()) {
         if (m.state.pending) {
             return Error{ErrorCode::conflict, Retry::safe,
@@ -236,13 +247,32 @@ Result<void> Rotation::confirm() {
         }
         return {};
     });
+    if (!groundwork_) return Outcome::done;
+    // What stands now is as good as what stood before, and better to build on: nothing of it is undone later.
+    leases_.release();
+    progress_.assign(progress_.size(), Progress{});
+    return Outcome::groundwork;
+}
+
+CallSpec Rotation::confirm_spec() const {
+    CallSpec spec = crew_.spec(StageKind::commit, "confirm", Cancel::never);
+    spec.retry.attempts = 1;
+    // The lock of a session of ours that broke may take a moment to fall.
+    spec.wait_out = ErrorCode::busy;
+    spec.patience = spec.timeout;
+    return spec;
+}
+
+Result<void> Rotation::renew_session(MemberRun& m) {
+    m.session_is_doubtful = true;
+    if (auto r = crew_.reconnect(m, Cancel::never); !r) return r;
+    note_if_possible([&](JournalEntry& entry) { note_sessions(entry); });
     return {};
 }
 
 Result<void> Rotation::find_out_confirm(MemberRun& m) {
     m.caller.log(LogLevel::warning, "the answer to the confirm was lost; reading back what happened", "confirm");
-    if (auto r = crew_.reconnect(m, Cancel::never); !r) return r;
-    note_if_possible([&](JournalEntry& entry) { note_sessions(entry); });
+    if (auto r = renew_session(m); !r) return r;
     if (auto r = read_member(m); !r) return r;
     if (!m.state.pending || m.state.pending->comment != comment_)
         return {};  // the read-back of all members tells the rest
@@ -253,9 +283,7 @@ Result<void> Rotation::find_out_confirm(MemberRun& m) {
                      "device " + m.member->device + " did not get the confirm, and its timer is about to end",
                      "run again"};
     }
-    CallSpec again = crew_.spec(StageKind::commit, "confirm", Cancel::never);
-    again.retry.attempts = 1;
-    return m.caller(again, m.commit.name,
+    return m.caller(confirm_spec(), m.commit.name,
                     [&](Context& context) { return m.commit->confirm(context, *m.session, comment_); });
 }
 

@@ -71,6 +71,7 @@ void Rotation::look_at_members() {
 
 Result<void> Rotation::withdraw_leftovers() {
     if (auto r = take_leases(); !r) return r;
+    if (auto r = note_repair(); !r) return r;
     auto withdrawn = crew_.each([&](MemberRun& m) -> Result<void> {
         const auto index = index_of(m);
         for (const auto& withdrawal : reconciliation_.withdrawals) {
@@ -117,6 +118,7 @@ bool Rotation::can_resume() {
 
 void Rotation::adopt() {
     adopted_ = true;
+    dead_taken_ = true;
     if (const ConfiguredKey* key = reconciliation_.adopted; key != nullptr) {
         next_ckn_ = key->ckn;
         start_ = key->start;
@@ -136,6 +138,7 @@ void Rotation::adopt() {
         report_.previous_key_id.reset();
         if (!record_.previous_key_id.empty()) report_.previous_key_id = record_.previous_key_id;
     }
+    commit_clocks_.clear();
     for (const auto& m : crew_.members()) commit_clocks_.push_back(m.clock.now);
     crew_.caller().log(LogLevel::notice, "all members have the same new key already; going on with it", "reconcile");
     fill_key();
@@ -153,7 +156,16 @@ Rotation::Ended Rotation::prepare() {
     if (auto r = ensure_certificates(); !r) return std::move(r).error();
     if (auto r = crew_.difference(); !r) return std::move(r).error();
     if (auto r = check_prepared(); !r) return std::move(r).error();
-    return Outcome::done;
+    if (groundwork_ && reconciliation_.needs_groundwork) {
+        return Error{ErrorCode::conflict, Retry::safe,
+                     "link " + link_.name + ": the common fallback that was just laid is not there any more",
+                     "somebody else changes the members; see `show system commit` there, then run again"};
+    }
+    groundwork_ = reconciliation_.needs_groundwork && pipeline_.commit.rollover == Rollover::key_chain;
+    if (!groundwork_) return Outcome::done;
+    crew_.caller().log(LogLevel::notice, "the members have no fallback in common; laying one before the new key",
+                       "prepare");
+    return Outcome::groundwork;
 }
 
 Result<void> Rotation::ensure_certificates() {

@@ -4,6 +4,14 @@
 #include "engine/rotation_steps.hpp"
 
 namespace qkd::engine {
+namespace {
+
+JournalEntry copy(const JournalEntry& entry) {
+    auto same = decode_entry(encode(entry));
+    return same ? std::move(*same) : JournalEntry{};
+}
+
+}  // namespace
 
 Result<void> Rotation::load_journal() {
     auto entry = journal_.load();
@@ -46,6 +54,7 @@ Result<void> Rotation::undo_own_pending_commit() {
     const auto ours = [&](const MemberRun& m) { return m.state.pending && m.state.pending->comment == dead_->comment; };
     if (std::none_of(crew_.members().begin(), crew_.members().end(), ours)) return {};
     if (auto r = take_leases(); !r) return r;
+    if (auto r = note_repair(); !r) return r;
     auto reverted = crew_.each([&](MemberRun& m) -> Result<void> {
         if (!ours(m)) return {};
         m.caller.log(LogLevel::warning, "reverting the unconfirmed commit of an interrupted run", "reconcile");
@@ -55,6 +64,24 @@ Result<void> Rotation::undo_own_pending_commit() {
     leases_.release();
     if (!reverted) return reverted;
     return crew_.read_states();
+}
+
+Result<void> Rotation::note_repair() {
+    const auto add_members = [&](JournalEntry& entry) {
+        for (const auto& m : crew_.members()) {
+            if (entry.member(m.member->device) == nullptr) entry.members.emplace_back().device = m.member->device;
+        }
+        note_sessions(entry);
+    };
+    if (dead_) {
+        add_members(*dead_);
+        return journal_.write(*dead_);
+    }
+    return note([&](JournalEntry& entry) {
+        entry.run_id = shared_.run_id;
+        entry.step = step_;
+        add_members(entry);
+    });
 }
 
 bool Rotation::dead_key_in_force() {
@@ -90,6 +117,7 @@ std::string Rotation::why_not_reuse() {
 
 void Rotation::take_over_dead_key() {
     if (!dead_) return;
+    dead_taken_ = true;
     if (dead_->key_id.empty()) {
         if (!dead_->members.empty() && dead_->members.front().asked) {
             audit("lost", "a KME was asked for a key, and the run died before the answer was known");
@@ -116,6 +144,8 @@ void Rotation::take_over_dead_key() {
 
 Result<void> Rotation::note(const std::function<void(JournalEntry&)>& change) {
     const std::lock_guard lock(entry_mutex_);
+    // Until the dead run's key is taken over or given up, it stays in the journal.
+    if (!journalling_ && dead_) entry_ = copy(*dead_);
     change(entry_);
     journalling_ = true;
     return journal_.write(entry_);
@@ -145,10 +175,12 @@ void Rotation::audit(const char* event, const std::string& outcome, const std::s
 }
 
 void Rotation::close_journal() {
-    if (!journalling_ && !dead_) return;
+    // A run that failed before it could look into what an earlier one left has resolved nothing.
+    if (dead_ && !dead_taken_) return;
+    if (!journalling_ && !dead_taken_) return;
     // What is not proven undone is the next run's to resolve, and it needs the journal for that.
     const bool resolved = !failure_ || proven_;
-    if ((journalling_ || adopted_) && !key_id_.empty()) {
+    if (!key_id_.empty()) {
         const std::string why = failure_ ? failure_->what : std::string{};
         switch (report_.result) {
             case LinkResult::rotated: audit("rotated", "MKA is live on it at all members"); break;
@@ -160,8 +192,6 @@ void Rotation::close_journal() {
         }
     }
     if (!resolved) return;
-    // A run that failed before it could look into what an earlier one left has resolved nothing.
-    if (dead_ && !journalling_ && !adopted_) return;
     if (auto erased = journal_.erase(); !erased) {
         crew_.caller().log(LogLevel::error, erased.error().what, "end");
     }

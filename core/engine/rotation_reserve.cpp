@@ -9,8 +9,6 @@ namespace {
 
 using namespace std::chrono_literals;
 constexpr auto notice_life_time = 10min;
-/// On top of what the steps between staging and start-time take.
-constexpr milliseconds lead_margin{30000};
 constexpr milliseconds ask_again_pause{500};
 
 /// A defect of ours or of a plugin, or an interruption, says nothing about the KME.
@@ -59,6 +57,7 @@ Rotation::Ended Rotation::reserve() {
 Result<void> Rotation::take_key() {
     take_over_dead_key();
     auto begun = note([&](JournalEntry& entry) {
+        std::vector<JournalMember> known = std::move(entry.members);
         entry = JournalEntry{};
         entry.run_id = shared_.run_id;
         entry.step = Step::reserve;
@@ -69,6 +68,9 @@ Result<void> Rotation::take_key() {
             JournalMember& into = entry.members.emplace_back();
             into.device = m.member->device;
             into.key = m.key.clone();
+            for (auto& before : known) {
+                if (before.device == into.device) into.sessions = std::move(before.sessions);
+            }
             if (const JournalMember* left = dead_ ? dead_->member(into.device) : nullptr; left != nullptr) {
                 into.asked = left->asked;
                 into.maybe_consumed = left->maybe_consumed;
@@ -82,12 +84,11 @@ Result<void> Rotation::take_key() {
 }
 
 milliseconds Rotation::commit_time() const {
-    return record_.commit_time > 0ms ? record_.commit_time : pipeline_.commit.assumed_commit;
+    return engine::commit_time(pipeline_.commit, record_.commit_time);
 }
 
 milliseconds Rotation::lead() const {
-    const auto& policy = pipeline_.commit;
-    return policy.lead.value_or(policy.confirm + 2 * commit_time() + policy.max_clock_skew + lead_margin);
+    return lead_of(pipeline_.commit, record_.commit_time);
 }
 
 Result<void> Rotation::check_times() {
@@ -134,12 +135,16 @@ Result<void> Rotation::mint() {
             request.additional_saes.push_back(other.member->sae);
         }
     }
-    auto keys = m.caller(crew_.spec(StageKind::key_source, "mint"), m.source.name,
-                         [&](Context& context) { return m.source->mint(context, request); });
+    auto keys = m.caller(crew_.spec(StageKind::key_source, "mint"), m.source.name, [&](Context& context) {
+        auto minted = m.source->mint(context, request);
+        if (!minted && minted.error().maybe_consumed) {
+            audit("lost", "kme " + m.member->kme + ": " + minted.error().what);
+        }
+        return minted;
+    });
     if (!keys) {
         if (keys.error().code == ErrorCode::auth) conclude_certificate(m, false);
         lost_kme_ = is_kme_loss(keys.error());
-        if (keys.error().maybe_consumed) audit("lost", "kme " + m.member->kme + ": " + keys.error().what);
         return std::move(keys).error();
     }
     if (keys->size() != 1 || keys->front().bytes.size() * 8 != request.bits || keys->front().id.empty()) {
@@ -210,7 +215,9 @@ Result<void> Rotation::hand_over_key_id() {
         spec.wait_out = ErrorCode::not_found;
         spec.patience = spec.timeout;
         auto received = m.caller(spec, m.transport.name, [&](Context& context) {
-            return m.transport->receive(context, end_of(m), link_.name, notice_.generation - 1);
+            const NoticeFilter wanted{NoticeMark(notice_.generation - 1), notice_.sender,
+                                      std::chrono::floor<std::chrono::seconds>(m.clock.now)};
+            return m.transport->receive(context, end_of(m), link_.name, wanted);
         });
         if (!received) return std::move(received).error();
         if (*received != notice_) {

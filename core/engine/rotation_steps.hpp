@@ -54,6 +54,8 @@ class Rotation {
     // recover: what an earlier run left, see rotation_recover.cpp
     Result<void> load_journal();
     Result<void> break_dead_locks();
+    /// Before a repair takes locks: the sessions go into the journal.
+    Result<void> note_repair();
     /// A confirmed commit of a run of ours that died: the device would take it back by itself; there is no need to wait
     /// for that.
     Result<void> undo_own_pending_commit();
@@ -139,8 +141,11 @@ class Rotation {
     Result<void> read_back(const char* when);
 
     // confirm
-    Result<void> confirm();
+    Ended confirm();
     Result<void> check_confirm_in_time();
+    [[nodiscard]] CallSpec confirm_spec() const;
+    /// A new session in place of one that did not answer.
+    Result<void> renew_session(MemberRun& m);
     /// The answer to the confirm was lost: where the commit is still pending, it is confirmed again, in time.
     Result<void> find_out_confirm(MemberRun& m);
 
@@ -176,7 +181,13 @@ class Rotation {
     Result<bool> withdraw_pending();
     /// The members had no key in common before this rotation.
     [[nodiscard]] bool first_configuration() const;
+    /// Does this round put a key into the future?
+    [[nodiscard]] bool schedules() const;
     Result<void> undo_commits(bool withdraw);
+    Result<void> undo_member(MemberRun& m, bool withdraw);
+    /// Sessions of this run that broke may still hold the lock.
+    template <class Call>
+    Result<void> break_own_locks(MemberRun& m, Call&& call);
     /// Takes one member's commit back and proves it by reading. `call` makes a call that nothing interrupts.
     template <class Call>
     Result<void> undo_commit(MemberRun& m, bool withdraw, Call&& call);
@@ -227,6 +238,8 @@ class Rotation {
     std::optional<UtcSeconds> in_force_since_;  ///< when the present key became active, if that is known
     std::vector<UtcMillis> commit_clocks_;      ///< each member's clock just before its commit
     std::atomic<bool> written_{false};          ///< something may stand on a device
+    bool groundwork_ = false;                   ///< this round lays a common fallback and schedules no key
+    bool dead_taken_ = false;                   ///< what an earlier run left is resolved, or part of this rotation
     bool adopted_ = false;                      ///< the key was on all members when this run began
     bool lost_kme_ = false;                     ///< it was a KME that failed
     bool minted_twice_ = false;                 ///< a key was used up by a lost answer already

@@ -4,6 +4,11 @@
 #include "engine/rotation_steps.hpp"
 
 namespace qkd::engine {
+namespace {
+
+constexpr unsigned undo_attempts = 3;
+
+}  // namespace
 
 template <class Call>
 Result<void> Rotation::undo_commit(MemberRun& m, bool withdraw, Call&& call) {
@@ -17,7 +22,7 @@ Result<void> Rotation::undo_commit(MemberRun& m, bool withdraw, Call&& call) {
     const Progress& progress = progress_of(m);
     const bool pending = m.state.pending && m.state.pending->comment == comment_;
     const Undo what = undo_of({progress.staged, progress.committed, progress.confirmed, pending},
-                              {pipeline_.commit.rollover == Rollover::key_chain, first_configuration(), withdraw});
+                              {schedules(), first_configuration(), withdraw});
     if (what == Undo::revert) {
         auto r = call("revert", [&](Context& context) { return m.commit->revert(context, *m.session, comment_); });
         if (!r) return r;
@@ -55,8 +60,7 @@ Result<void> Rotation::undo() {
     const bool any_confirmed =
         std::any_of(progress_.begin(), progress_.end(), [](const Progress& progress) { return progress.confirmed; });
     // Active, or about to be: taking it away now could leave a member alone. The next run repairs forward.
-    kept_ = any_confirmed && pipeline_.commit.rollover == Rollover::key_chain && !withdraw_ && !first_configuration() &&
-            !before_start();
+    kept_ = any_confirmed && schedules() && !withdraw_ && !first_configuration() && !before_start();
     auto undone = undo_commits(any_confirmed && !kept_);
     if (!undone) proven_ = false;
     return undone;
@@ -100,6 +104,10 @@ void Rotation::conclude_failure() {
     }
 }
 
+bool Rotation::schedules() const {
+    return pipeline_.commit.rollover == Rollover::key_chain && !groundwork_;
+}
+
 bool Rotation::first_configuration() const {
     return !reconciliation_.base_is_common;
 }
@@ -115,30 +123,58 @@ Result<void> Rotation::undo_commits(bool withdraw) {
         leases_ = std::move(*leases);
     }
     return crew_.each([&](MemberRun& m) -> Result<void> {
-        auto& progress = progress_of(m);
-        if (!progress.staged && !progress.committed) return {};
-        if (auto r = crew_.reconnect(m, Cancel::never); !r) return r;
-        note_if_possible([&](JournalEntry& entry) { note_sessions(entry); });
-        // The stage's report tells what failed; the undo must not overwrite it.
-        Caller undo(shared_.observer, shared_.interruption, Place{link_.name, m.member->device, {}, {}}, nullptr);
-        const auto call = [&](const char* step, auto&& fn) {
-            CallSpec spec = busy_patient(step);
-            spec.cancel = Cancel::never;
-            return undo(spec, m.commit.name, fn);
-        };
-        if (progress.committed) {
-            if (auto r = undo_commit(m, withdraw, call); !r) return r;
-        } else {
-            if (auto r = call("discard", [&](Context& context) { return m.commit->discard(context, *m.session); }); !r)
-                return r;
+        // Each attempt reads first what is there, so that none does harm; a lost one must not leave a member behind alone.
+        for (unsigned attempt = 1;; ++attempt) {
+            auto undone = undo_member(m, withdraw);
+            if (undone || attempt == undo_attempts || undone.error().code == ErrorCode::conflict) return undone;
+            m.caller.log(LogLevel::warning, "undo, attempt " + std::to_string(attempt) + ": " + undone.error().what,
+                         "undo");
+            m.session_is_doubtful = true;
         }
-        for (auto& stage : m.report->stages) {
-            if (stage.kind == StageKind::commit && stage.result == StageResult::ok)
-                stage.result = StageResult::reverted;
-        }
-        progress = {progress.notice, false, false, false};
-        return {};
     });
+}
+
+Result<void> Rotation::undo_member(MemberRun& m, bool withdraw) {
+    auto& progress = progress_of(m);
+    if (!progress.staged && !progress.committed) return {};
+    if (auto r = crew_.reconnect(m, Cancel::never); !r) return r;
+    note_if_possible([&](JournalEntry& entry) { note_sessions(entry); });
+    // The stage's report tells what failed; the undo must not overwrite it.
+    Caller undo(shared_.observer, shared_.interruption, Place{link_.name, m.member->device, {}, {}}, nullptr);
+    const auto call = [&](const char* step, auto&& fn) {
+        CallSpec spec = busy_patient(step);
+        spec.cancel = Cancel::never;
+        return undo(spec, m.commit.name, fn);
+    };
+    if (auto r = break_own_locks(m, call); !r) return r;
+    if (progress.committed) {
+        if (auto r = undo_commit(m, withdraw, call); !r) return r;
+    } else {
+        if (auto r = call("discard", [&](Context& context) { return m.commit->discard(context, *m.session); }); !r)
+            return r;
+    }
+    for (auto& stage : m.report->stages) {
+        if (stage.kind == StageKind::commit && stage.result == StageResult::ok) stage.result = StageResult::reverted;
+    }
+    progress = {progress.notice, false, false, false};
+    return {};
+}
+
+template <class Call>
+Result<void> Rotation::break_own_locks(MemberRun& m, Call&& call) {
+    const std::string now = m.session->id();
+    std::vector<std::string> ids;
+    {
+        const std::lock_guard lock(entry_mutex_);
+        if (const JournalMember* noted = entry_.member(m.member->device); noted != nullptr) ids = noted->sessions;
+    }
+    for (const auto& id : ids) {
+        if (id == now) continue;
+        auto broken =
+            call("break-lock", [&](Context& context) { return m.commit->break_lock(context, *m.session, id); });
+        if (!broken) return std::move(broken).error();
+    }
+    return {};
 }
 
 Result<void> Rotation::retract_notices() {

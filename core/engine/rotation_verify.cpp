@@ -22,8 +22,19 @@ constexpr milliseconds longest_poll{5000};
 Rotation::Ended Rotation::verify() {
     leases_.release();
     if (pipeline_.commit.rollover == Rollover::pre_shared_key && !adopted_) {
-        report_.result = LinkResult::rotated;  // live before the confirm
-        return Outcome::done;
+        // Live before the confirm; a member may have gone down since.
+        auto read = crew_.read_mka(Cancel::never);
+        if (read && not_live().empty()) {
+            report_.result = LinkResult::rotated;
+            return Outcome::done;
+        }
+        (void)crew_.connect(Cancel::never);
+        if (auto r = crew_.read_clocks(Cancel::never); !r) {
+            forward_only_ = true;
+            return std::move(r).error();
+        }
+        commit_clocks_.clear();
+        for (const auto& m : crew_.members()) commit_clocks_.push_back(m.clock.now);
     }
     if (pipeline_.commit.verify == Verify::next_run && start_ && latest_clock() < *start_) {
         report_.result = LinkResult::pending;

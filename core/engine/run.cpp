@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <condition_variable>
 #include <mutex>
+#include <random>
 #include <set>
 #include <thread>
 
@@ -72,6 +73,13 @@ class Queue {
     unsigned failures_ = 0;
     std::uint64_t turns_ = 0;
 };
+
+/// A random part of `jitter`, so that not all links of a fleet press on KMEs and devices at once. False when stopped.
+bool wait_for_turn(milliseconds jitter, const std::stop_token& stop) {
+    if (jitter.count() == 0) return true;
+    std::random_device random;
+    return pause(milliseconds{random() % static_cast<std::uint64_t>(jitter.count())}, stop);
+}
 
 LinkReport not_started(const Pipeline& pipeline, const Link& link, Error error) {
     LinkReport report;
@@ -163,6 +171,7 @@ RunReport work(const Pipeline& pipeline, PluginHost& host, const RunOptions& opt
                      options.pause ? options.pause : pause,
                      state->seal_key,
                      *state->audit,
+                     options.sessions,
                      {},
                      {},
                      {}};
@@ -175,6 +184,7 @@ RunReport work(const Pipeline& pipeline, PluginHost& host, const RunOptions& opt
             const Link& link = pipeline.links[*index];
             const auto place =
                 static_cast<std::size_t>(std::find(selected.begin(), selected.end(), *index) - selected.begin());
+            if (!wait_for_turn(options.jitter, stop)) break;
             observer.link_begins(link);
             LinkReport done = what(shared, link);
             observer.link_ends(done);

@@ -10,6 +10,7 @@
 #include "engine/model.hpp"
 #include "engine/plugin_host.hpp"
 #include "engine/report.hpp"
+#include "engine/session_pool.hpp"
 
 namespace qkd::engine {
 
@@ -21,6 +22,9 @@ struct RunOptions {
     bool renew_certificates = false;   ///< those that are good as well
     /// How to wait while devices do their part; false when stopped. Tests put their own time here.
     std::function<bool(std::chrono::milliseconds, const std::stop_token&)> pause;
+    milliseconds jitter{0};  ///< each link begins at a random moment of this long
+    /// Sessions of good rotations stay open in here; null: they end with the rotation. Not owned.
+    SessionPool* sessions = nullptr;
 };
 
 /// Indices into Pipeline::links. An error names the word that matches nothing.

@@ -98,19 +98,6 @@ Result<SecretBytes> read_secret_file(const std::string& path) {
     return content;
 }
 
-/// One line end goes, as editors and `echo` leave one; keys in text armour stay whole.
-void drop_line_end(SecretBytes& secret) {
-    const auto text = secret.reveal_text();
-    if (text.starts_with("-----BEGIN")) return;
-    std::size_t size = text.size();
-    if (text.ends_with("\r\n")) {
-        size -= 2;
-    } else if (text.ends_with('\n')) {
-        size -= 1;
-    }
-    secret.resize(size);
-}
-
 Result<SecretRef> parse_command(std::string_view text) {
     constexpr const char* hint =
         "write the program and its arguments as a JSON array: command:[\"pass\",\"show\",\"kme\"]";
@@ -160,6 +147,18 @@ std::string default_seal_key(const SealKeySource& source) {
 }
 
 }  // namespace
+
+void drop_line_end(SecretBytes& secret) {
+    const auto text = secret.reveal_text();
+    if (text.starts_with("-----BEGIN")) return;
+    std::size_t size = text.size();
+    if (text.ends_with("\r\n")) {
+        size -= 2;
+    } else if (text.ends_with('\n')) {
+        size -= 1;
+    }
+    secret.resize(size);
+}
 
 Result<SecretRef> parse_secret_ref(std::string_view text) {
     constexpr std::array forms = {

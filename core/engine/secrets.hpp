@@ -49,6 +49,9 @@ Result<void> check_secret(const SecretRef& reference, const SealKeySource& seal_
 /// absolute before.
 Result<SecretBytes> resolve_secret(const SecretRef& reference, const SealKeySource& seal_key, Context& context);
 
+/// Takes one line end off, as editors and `echo` leave one; keys in text armour ("-----BEGIN") stay whole.
+void drop_line_end(SecretBytes& secret);
+
 /// The 32 octets of the seal key. Without a reference and with `make`, a new one is made in `state` (0600, durable)
 /// when there is none; two processes that try at once get the same one. `state` must exist.
 Result<SecretBytes> load_seal_key(const SealKeySource& source, bool make, Context& context);

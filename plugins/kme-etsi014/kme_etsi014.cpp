@@ -301,12 +301,9 @@ Result<std::vector<Key>> Etsi014::fetch(Context& context, const FetchRequest& re
         const auto ids = rest.first(std::min(most, rest.size()));
         const net::HttpRequest http = request_for(request.peer_sae, ids);
         auto response = ask(context, Call::fetch, http);
-        auto some = response ? read_container(response->body, ids.size(), request.bits, ids)
-                             : Result<std::vector<Key>>(std::move(response).error());
-        if (!some) {
-            Error error = response ? in_answer(std::move(some).error(), http) : std::move(some).error();
-            return kme::after_some(std::move(error), keys.size());
-        }
+        if (!response) return kme::after_some(std::move(response).error(), keys.size());
+        auto some = read_container(response->body, ids.size(), request.bits, ids);
+        if (!some) return kme::after_some(in_answer(std::move(some).error(), http), keys.size());
         std::move(some->begin(), some->end(), std::back_inserter(keys));
     }
     if (auto distinct = kme::check_distinct(keys); !distinct) return std::move(distinct).error();

@@ -15,7 +15,7 @@ import tempfile
 import unittest
 
 PROGRAM = os.environ["QKD_MACSEC"]
-COMMANDS = ["run", "check", "plan", "status", "plugins"]
+COMMANDS = ["run", "check", "plan", "status", "serve", "withdraw", "plugins", "import", "secret"]
 GENEROUS = 60  # seconds; reached only when something hangs
 
 PIPELINE = """schema = 1
@@ -100,8 +100,6 @@ class Usage(unittest.TestCase):
         self.refused("plugins", "list", "--plugin-dir", "/does/not/exist", says=["/does/not/exist"])
 
     def test_commands_of_other_versions_are_not_known(self):
-        for command in ("withdraw", "import", "secret"):
-            self.refused(command, "x", says=[command, *COMMANDS])
         for action in ("docs", "test"):
             self.refused("plugins", action, "x", says=[action, "list", "inspect"])
 
@@ -291,6 +289,8 @@ class Run(WithPipeline):
             self.refused(*command, "pipeline.toml", "-t", "0", says=["--threads"])
             self.refused(*command, "pipeline.toml", "--log-format", "xml", says=["text", "json"])
             self.refused(*command, "pipeline.toml", "--profile", "nix/p.json", says=["nix"])
+            self.refused(*command, "pipeline.toml", "--log-file", "nix/x.log", says=["cannot log to", "nix"])
+            self.refused(*command, "pipeline.toml", "--log-to", "printer", says=["syslog", "journal"])
         self.refused("run", "pipeline.toml", "--report", "nix/r.json", says=["cannot write nix/r.json", "hint:"])
         self.refused("run", "pipeline.toml", "--report", ".", says=["folder"])
         self.refused("run", "pipeline.toml", "--as", "mx1", says=["--as", "offbox", "hint:"])
@@ -324,6 +324,15 @@ class Run(WithPipeline):
             self.assertIn("mx1--mx2", [task["name"] for task in json.load(file)["tasks"]])
         self.assertEqual(stat.S_IMODE(os.stat(os.path.join(self.folder, "trace.log")).st_mode), 0o600)
         self.assertNotIn("\x1b", out + err)
+
+    def test_a_log_file_keeps_information_and_goes_on(self):
+        for _ in range(2):
+            self.assertEqual(self.call("run", "pipeline.toml", "--log-file", "qkd.log")[0], 1)
+        path = os.path.join(self.folder, "qkd.log")
+        self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o600)
+        with open(path) as file:
+            begun = [line for line in file if " info " in line and line.rstrip().endswith("rotation begins")]
+        self.assertEqual(len({line.split()[2] for line in begun}), 2, "a run identity on every line")
 
     def test_plan_and_status_of_what_does_not_answer(self):
         for command in (["plan"], ["run", "--dry-run"], ["status"]):

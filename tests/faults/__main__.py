@@ -76,11 +76,12 @@ def worker(number, jobs, results, base, out, options, table):
 
 
 class Progress:
-    """On a terminal one line that changes; else nothing but what went wrong."""
+    """On a terminal one line that changes; else a line a minute. And what went wrong."""
 
     def __init__(self, total):
         self.total, self.done, self.bad = total, 0, 0
         self.terminal = sys.stdout.isatty()
+        self.told = time.monotonic()
 
     def add(self, verdict):
         self.done += 1
@@ -91,6 +92,9 @@ class Progress:
                 print(f"{verdict.name}: {kind}: {what}\n    {verdict.told}\n    {verdict.folder}", flush=True)
         if self.terminal:
             print(f"\r\x1b[K{self.done} of {self.total}, {self.bad} bad  {verdict.name}", end="", flush=True)
+        elif time.monotonic() > self.told + 60:
+            self.told = time.monotonic()
+            print(f"{self.done} of {self.total}, {self.bad} bad", flush=True)
 
     def clear(self):
         if self.terminal:

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from xml.etree import ElementTree
@@ -72,6 +73,7 @@ class Pair:
             self.describe(device, preceding_key=preceding)
             shutil.copytree(self.device(device), self.folder / f"{device}.new", symlinks=True)
         self.secured = False
+        self.guard, self.waiting, self.gears = threading.RLock(), set(), []
 
     def device(self, name):
         return self.bench.lab / "devices" / name
@@ -84,7 +86,7 @@ class Pair:
     def other(self, device):
         return self.responder if device == self.initiator else self.initiator
 
-    def pipeline(self, **timeouts):
+    def pipeline(self, state, name, **timeouts):
         """Writes a pipeline file for this pair alone. Timeouts in the notation of the file."""
         limits = {"connect": "8s", "call": "8s", "window": "5s"} | timeouts
         blocks = []
@@ -95,7 +97,7 @@ class Pair:
                 continue
             kind = re.match(r'\[\[stage\]\]\nkind = "([^"]+)"', block)
             if block.startswith("[pipeline]"):
-                block = block.replace('state = "state"', f"state = {json.dumps(str(self.state))}")
+                block = block.replace('state = "state"', f"state = {json.dumps(str(state))}")
             elif kind and kind[1] == "connect":
                 block = f'[[stage]]\nkind = "connect"\ntimeout = "{limits["connect"]}"\nretry = {{ attempts = 3, backoff = "100ms" }}'
             elif kind and kind[1] == "key-source":
@@ -108,7 +110,7 @@ class Pair:
             elif kind and kind[1] != "persist":
                 block += f'\ntimeout = "{limits["call"]}"'
             blocks.append(block)
-        path = self.folder / "pipeline.toml"
+        path = self.folder / ("rival.toml" if name == "rival" else "pipeline.toml")
         write_whole(path, "\n\n".join(blocks))
         return path
 
@@ -164,46 +166,60 @@ class Pair:
 
     # ------------------------------------------------------------ running
 
-    def run(self, name, folder, strike=None, *, deadline=60.0, **timeouts):
-        """One run of the program with device time driven for it. Gives the finished Program; its .code is the exit code."""
-        command = [self.bench.qkd, "run", self.pipeline(**timeouts), "-vvv"]
-        program = Program(command, folder, name, self.bench.hold, deadline=deadline)
+    def run(self, name, folder, strike=None, *, state=None, deadline=60.0, **timeouts):
+        """One run of the program with device time driven for it, with the pair's own state or another. Gives the finished
+        Program. May be called while another run on the same pair is under way, from another thread."""
+        pipeline = self.pipeline(state or self.state, name, **timeouts)
+        program = Program([self.bench.qkd, "run", pipeline, "-vvv"], folder, name, self.bench.hold, deadline=deadline)
         clock = self.bench.clock
-        waiting, gears, staged = set(), [], [clock.now()]
+        staged = [clock.now()]
 
         def watch(record):
             if record.get("message") == "step stage":
                 staged[0] = clock.now()
             if begins(record, "verify"):
-                if not waiting:
-                    if self.rollover == "key-chain":
-                        ahead = staged[0] + LEAD * 1000 - clock.now()
-                        clock.advance(max(0, ahead - 2000) / 1000)
-                    gears[:] = [(record["seen"] + after, speed) for after, speed in GEARS]
-                waiting.add(record.get("device"))
+                start = staged[0] + LEAD * 1000 if self.rollover == "key-chain" else 0
+                self.waits(name, record.get("device"), start)
             elif ended(record, "verify"):
-                waiting.discard(record.get("device"))
-                if not waiting:
-                    gears.clear()
-                    clock.run_at(1.0)
-            shift()
+                self.waits_no_more(name, record.get("device"))
+            self.shift()
             if strike:
                 strike.on_line(record, program)
 
-        def shift():
-            while gears and time.monotonic() >= gears[0][0]:
-                clock.run_at(gears.pop(0)[1])
-
         def tick():
-            shift()
+            self.shift()
             if strike:
                 strike.on_tick(program)
 
         try:
             program.follow(watch, tick)
         finally:
-            clock.run_at(1.0)
+            self.waits_no_more(name)
         return program
+
+    def waits(self, name, device, start):
+        """A run waits for device time, at most until shortly after `start` (lab milliseconds)."""
+        with self.guard:
+            if not self.waiting:
+                ahead = start - self.bench.clock.now() - 2000
+                if ahead > 0:
+                    self.bench.clock.advance(ahead / 1000)
+                now = time.monotonic()
+                self.gears[:] = [(now + after, speed) for after, speed in GEARS]
+            self.waiting.add((name, device))
+
+    def waits_no_more(self, name, device=None):
+        with self.guard:
+            before = bool(self.waiting)
+            self.waiting = {one for one in self.waiting if one[0] != name or device not in (None, one[1])}
+            if before and not self.waiting:
+                self.gears.clear()
+                self.bench.clock.run_at(1.0)
+
+    def shift(self):
+        with self.guard:
+            while self.gears and time.monotonic() >= self.gears[0][0]:
+                self.bench.clock.run_at(self.gears.pop(0)[1])
 
     def renew(self):
         """Both devices as they came, nothing remembered: after a case that left the pair in a state nobody should build on."""

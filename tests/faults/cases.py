@@ -11,7 +11,8 @@ ROLLOVERS = {"key-chain": "kc", "pre-shared-key": "psk"}
 # Faults that the promises know under another word: the same to the link, though not to the program.
 PROMISED_AS = {"hang-after": "lost-answer", "interrupt": "error", "kme-late": "kme-slow", "kme-pool-empty": "kme-503",
                "kme-short-key": "kme-wrong-key", "kme-wrong-id": "kme-wrong-key", "kme-duplicate": "kme-wrong-key",
-               "foreign-pending": "lock-held", "foreign-dirty": "lock-held"}
+               "foreign-pending": "lock-held", "foreign-dirty": "lock-held",
+               "second-runner": "lock-held"}
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class Case:
     def phase(self):
         if self.place.endswith("-then-boot"):  # a member that forgets its timer keeps the commit, as if it was confirmed
             return "confirm"
+        if self.fault == "kill" and self.step in ("undo", "withdraw"):  # no more is done than when it died right there
+            return {"undo": "commit", "withdraw": "confirm"}[self.step]
         return phase(self.step, self.rollover)
 
 
@@ -157,6 +160,10 @@ def kills(rollover, case):
         call, nth = next((call, nth) for row, call, nth in LINES if row == step)
         yield case(step, "kill", "begins", line(call, "begins", "any", nth), at_once=True)
         yield case(step, "kill", "begins", line(call, "begins", "any", nth), preceding=False)
+    for step in ("undo", "withdraw") if rollover == "key-chain" else ("undo",):
+        for moment in ("begins", "done"):
+            for more in ({}, {"at_once": True}, {"preceding": False}):
+                yield case(step, "kill", moment, lambda pair, step=step, moment=moment: strikes.KillInUndo(pair, step, moment), **more)
     for step in ("mint", "fetch"):
         for more in ({}, {"at_once": True}):
             yield case(step, "kill", "answered", lambda pair, step=step: strikes.KillDuringKmeCall(pair, step), **more)
@@ -219,6 +226,9 @@ def others(rollover, case):
             if row == "verify" and rollover == "pre-shared-key":
                 continue
             yield case(row, "clock-skew", member, lambda pair, member=member, step=step: strikes.Skew(pair, step, member, 20))
+    for step, call in (("connect", "connect"), ("mint", "mint"), ("lock", "stage"), ("commit-confirmed", "commit-confirmed"),
+                       ("confirm", "confirm"), ("verify", "verify")):
+        yield case(step, "second-runner", "", lambda pair, call=call: strikes.SecondRunner(pair, call), slow=True)
     for row, step in (("connect", "connect"), ("mint", "reserve"), ("lock", "stage"), ("commit-confirmed", "commit"),
                       ("confirm", "confirm"), ("verify", "verify"), ("save", "persist")):
         yield case(row, "disk-full", "", lambda pair, step=step: strikes.DiskFull(pair, step))

@@ -112,7 +112,9 @@ class CaseRun:
         evidence.kme = [event for event in pair.bench.kme_audit()[kme_from:] if event["caller"] in pair.devices]
         evidence.secrets |= {event["key"] for event in evidence.kme if event.get("key")}
         evidence.ckn_of = {event["key_ID"]: ckn_of(pair.link, event["key_ID"]) for event in evidence.kme}
-        evidence.audit = self.audit_lines()[audit_from:]
+        evidence.audit = self.audit_lines()[audit_from:] + [
+            line for path in strike.other_audits() for line in read_lines(path)]
+        evidence.rival = bool(strike.other_audits())
         evidence.texts = self.texts()
         verdict.told = self.told(faulty)
         if not struck:
@@ -129,8 +131,7 @@ class CaseRun:
         return promised(self.promises, self.case.word, self.case.phase, self.case.rollover)
 
     def audit_lines(self):
-        path = self.pair.state / "audit.jsonl"
-        return [json.loads(line) for line in path.read_text().splitlines() if line.strip()] if path.exists() else []
+        return read_lines(self.pair.state / "audit.jsonl")
 
     def texts(self):
         """All that the program wrote: in the case's folder and in its state."""
@@ -159,6 +160,10 @@ class CaseRun:
         lines = [f"{kind}: {what}" for kind, what in verdict.findings] + ([f"void: {verdict.void}"] if verdict.void else [])
         (self.folder / "verdict").write_text("\n".join([self.case.name, verdict.told, *lines,
                                                         f"repeat: scripts/faults --case {self.case.name}"]) + "\n")
+
+
+def read_lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines() if line.strip()] if path.exists() else []
 
 
 def held_key(records):

@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import subprocess
+import threading
 import time
 
 from bench import CONFIRM
@@ -40,6 +41,10 @@ class Strike:
 
     def struck(self):
         return True
+
+    def other_audits(self):
+        """Audit logs of other runners."""
+        return []
 
     def booting(self):
         """[(from, to)], lab milliseconds: when a member was off."""
@@ -255,6 +260,20 @@ class KillAtCall(DeviceFault):
         return self.hit
 
 
+class KillInUndo(KillAtLine):
+    """The responder's commit (or confirm) fails, and the program dies while it takes the initiator's back."""
+
+    def __init__(self, pair, step, moment):
+        super().__init__(pair, "revert" if step == "undo" else "withdraw", moment, "initiator")
+        self.after, self.kind = ("commit", "confirmed") if step == "undo" else ("confirm", "confirm")
+
+    def on_line(self, record, program):
+        if is_step(record, self.after):
+            self.pair.arm(self.pair.responder, {"rpc": "commit-configuration", "nth": 1, "action": "error", "message": "commit failed",
+                                                "when": {"commit_kind": self.kind}, "id": f"strike-{next(MARKS)}"})
+        super().on_line(record, program)
+
+
 class KillDuringKmeCall(Strike):
     """SIGKILL while the KME's answer is on its way: the KME has delivered, nobody has received."""
 
@@ -414,6 +433,44 @@ class LockHeld(Strike):
 
     def heal(self):
         self.leave()
+
+
+class SecondRunner(Strike):
+    """Another runner with a state of its own rotates the same link, from a step of the first one on."""
+
+    timeouts = {"call": "3s"}
+
+    def __init__(self, pair, call):
+        super().__init__(pair)
+        self.call, self.rival, self.thread, self.failure = call, None, None, None
+
+    def on_line(self, record, program):
+        if self.thread is None and begins(record, self.call):
+            self.folder = program.folder / "rival"
+            self.folder.mkdir()
+            self.thread = threading.Thread(target=self.run)
+            self.thread.start()
+
+    def run(self):
+        try:
+            self.rival = self.pair.run("rival", self.folder, state=self.folder / "state", call="3s")
+        except Exception as error:  # told by the thread that waits for this one
+            self.failure = error
+
+    def struck(self):
+        if self.thread is None:
+            return False
+        self.thread.join()
+        if self.failure:
+            raise self.failure
+        return self.rival.code in (0, 1)
+
+    def other_audits(self):
+        return [self.folder / "state" / "audit.jsonl"] if self.thread else []
+
+    def heal(self):
+        if self.thread:
+            self.thread.join()
 
 
 class ForeignChange(Strike):

@@ -142,6 +142,12 @@ class Verdicts(unittest.TestCase):
         case.audit = [{"event": "reverted", "key_id": "another", "outcome": "taken back"}]
         self.expect(case, "burnt")
 
+    def test_a_key_whose_end_is_not_told(self):
+        for event in ("minted", "resumed", "unresolved", "kept", "pending"):
+            case = reverted()
+            case.audit = [{"event": event, "key_id": KEY, "outcome": ""}]
+            self.expect(case, "burnt")
+
     def test_a_lost_answer_must_be_told(self):
         case = reverted()
         case.answer_destroyed = True

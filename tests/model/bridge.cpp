@@ -100,6 +100,8 @@ const Finding& Bridge::reconcile(const std::array<Snapshot, 2>& seen, KeySet own
     finding.base_is_common = result.base_is_common;
     finding.has_base = result.base != nullptr;
     finding.fallback_is_common = result.fallback_is_common;
+    finding.needs_groundwork = result.needs_groundwork;
+    finding.fallback = name_of(result.fallback);
     if (result.adopted != nullptr) finding.adopted = {key_of(result.adopted->ckn), tick_of(*result.adopted->start)};
     for (const auto& withdrawal : result.withdrawals) {
         finding.withdrawals.at(withdrawal.member) |= KeySet{1} << key_of(withdrawal.ckn);
@@ -114,8 +116,8 @@ const Finding& Bridge::reconcile(const std::array<Snapshot, 2>& seen, KeySet own
 
 const Plan& Bridge::plan(const State& state, Rollover rollover) {
     const Runner& r = state.runner;
-    const auto [place, is_new] =
-        plans_.try_emplace(question(r.seen, state.own_runner, r.next, r.first_key, r.fallback_key, r.start, rollover));
+    const auto [place, is_new] = plans_.try_emplace(
+        question(r.seen, state.own_runner, r.next, r.first_key, r.fallback_key, r.start, r.groundwork, rollover));
     Plan& plan = place->second;
     if (!is_new) return plan;
     const Readings readings(r.seen);
@@ -126,7 +128,7 @@ const Plan& Bridge::plan(const State& state, Rollover rollover) {
     const SecretBytes base = cak_of(base_key);
     engine::ChangeKeys keys;
     const UtcSeconds start = instant(r.start);
-    keys.next = {ckn_of(r.next), &next, start};
+    if (!r.groundwork) keys.next = {ckn_of(r.next), &next, start};
     keys.base = {ckn_of(base_key), &base, start - std::chrono::hours{24}};
     keys.fallback = {ckn_of(r.fallback_key), &fallback, std::nullopt};
     plan.first_configuration = !reconciliation.base_is_common;

@@ -14,6 +14,8 @@ struct Finding {
     bool base_is_common = false;
     bool has_base = false;
     bool fallback_is_common = false;
+    bool needs_groundwork = false;
+    Key fallback = 0;  ///< an own one of some member, for the others
     Slot adopted{};
     std::array<KeySet, 2> withdrawals{};
     std::array<Key, 2> active{}, pre_shared{};  ///< of view_keys()
@@ -31,7 +33,7 @@ class Bridge {
     explicit Bridge(const Decisions& decisions) : decisions_(decisions) {}
 
     const Finding& reconcile(const std::array<Snapshot, 2>& seen, KeySet own);
-    /// `next`, `first_key`, `fallback_key` of the runner; `start` as chosen.
+    /// `next`, `first_key`, `fallback_key` of the runner; `start` as chosen; nothing is scheduled in a round of groundwork.
     const Plan& plan(const State& state, Rollover rollover);
     /// Nothing missing?
     bool complete(const Config& config, const Change& change, KeySet removes);

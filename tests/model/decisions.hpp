@@ -24,11 +24,11 @@ struct Decisions {
     // As in Rotation, in ticks. An instant is a member's clock; start 0 = none.
     /// Rotation::lead(): from the latest clock to the start-time.
     std::function<Tick()> lead = [] { return static_cast<Tick>(confirm_ticks + 3); };
-    /// Rotation::commit(): does the device's timer end before the start-time?
+    /// Rotation::commit(): does the device's timer end before the start-time, although the commit takes its time?
     std::function<bool(Tick latest, Tick start)> commit_fits = [](Tick latest, Tick start) {
         return latest + confirm_ticks + margin_ticks <= start;
     };
-    /// Rotation::check_confirm_in_time(), of one member.
+    /// Rotation::check_confirm_in_time(), of one member; find_out_confirm(), with no start.
     std::function<bool(Tick clock, Tick commit_clock, Tick start)> confirm_in_time = [](Tick clock, Tick commit_clock,
                                                                                         Tick start) {
         return clock <= commit_clock + confirm_ticks - margin_ticks && (start == 0 || clock + margin_ticks <= start);

@@ -14,6 +14,15 @@ namespace {
 constexpr Tick is_before = 1;
 constexpr Tick is_late = 2;
 
+constexpr std::uint8_t undo_attempts = 3;
+
+/// The device is told to end the dead session that holds its lock. Junos ends that session's unconfirmed commit with it.
+void end_session(Device& device) {
+    device.lock = Lock::none;
+    device.candidate = false;
+    if (device.pending) go_back(device);
+}
+
 /// Calls that change nothing at a device and whose time does not matter: one order stands for both.
 bool any_order(Phase phase) {
     switch (phase) {
@@ -28,8 +37,13 @@ bool any_order(Phase phase) {
 }  // namespace
 
 std::string to_string(const Options& o) {
-    constexpr std::array begins{
-        "chain", "foreign chain", "chain without fallback", "pre-shared", "pre-shared, fallbacks differ", "bare"};
+    constexpr std::array begins{"chain",
+                                "foreign chain",
+                                "chain without fallback",
+                                "pre-shared",
+                                "pre-shared, fallbacks differ",
+                                "pre-shared keys differ",
+                                "bare"};
     std::string text =
         std::string(qkd::to_string(o.rollover)) + " from " + begins.at(static_cast<std::size_t>(o.begin));
     text += ", " + std::to_string(o.faults) +
@@ -42,7 +56,7 @@ std::string to_string(const Options& o) {
     if (o.verify_next) text += ", verify = next-run";
     if (!o.commit_stage) text += ", no commit stage";
     if (o.patience != 2) text += ", a barrier takes up to " + std::to_string(o.patience) + " ticks";
-    if (o.margins_hold) text += ", margins hold";
+    if (o.margins_hold) text += o.straddles ? ", margins hold but for the first readings" : ", margins hold";
     if (o.skew[0] != o.skew[1]) text += o.skew[0] > o.skew[1] ? ", A's clock is ahead" : ", B's clock is ahead";
     return text;
 }
@@ -70,6 +84,10 @@ State Moves::initial() const {
             case Begin::pre_shared_apart:
                 config.pre_shared = old;
                 config.fallback = m == 0 ? fallback : other;
+                break;
+            case Begin::keys_apart:
+                config.pre_shared = m == 0 ? old : other;
+                config.fallback = fallback;
                 break;
         }
     }
@@ -114,6 +132,8 @@ bool Moves::may_be_slow(const Runner& r) const {
 
 bool Moves::is_local(const State& state, std::size_t m) const {
     switch (state.runner.phase) {
+        case Phase::note_revert:
+        case Phase::note_withdrawal:
         case Phase::take_key:
         case Phase::note_mint:
         case Phase::note_intent:
@@ -232,6 +252,7 @@ void Moves::start(State& state) {
     r.alive = true;
     r.run = unused_run(state);
     r.proven = true;
+    r.dead = state.journal.there;
     state.own_runner = state.own_record | state.own_journal;
     enter(state, Step::connect);
 }
@@ -395,7 +416,8 @@ void Moves::call(State& state, std::size_t m, Fate fate) {
             break;
         case Phase::confirm_clock:
             simple(false, [&] {
-                if (options_.verify_next) r.clock[m] = clock(m);
+                // Read here for the last time before the next round of a groundwork looks at the members.
+                if (options_.verify_next || r.groundwork) r.clock[m] = clock(m);
                 return decisions_.confirm_in_time(clock(m), r.commit_clock[m], r.start);
             });
             break;
@@ -413,10 +435,7 @@ void Moves::call(State& state, std::size_t m, Fate fate) {
         }
         case Phase::break_locks:
             simple(false, [&] {
-                if (device.lock != Lock::known) return true;
-                device.lock = Lock::none;
-                device.candidate = false;
-                if (device.pending) go_back(device);  // Junos ends the unconfirmed commit with its session
+                if (device.lock == Lock::known) end_session(device);
                 return true;
             });
             break;
@@ -428,6 +447,15 @@ void Moves::call(State& state, std::size_t m, Fate fate) {
                 return true;
             });
             break;
+        case Phase::note_revert:
+        case Phase::note_withdrawal:
+            if (!r.dead) r.journalling = true;
+            if (fate == Fate::works) {
+                state.journal.there = true;
+                r.noted = r.session;
+            }
+            r.pc[m] = fate == Fate::works ? pc_done : pc_failed;
+            break;
         case Phase::revert_dead: simple(false, [&] { return revert_at(device, state.journal.run); }); break;
         case Phase::withdraw_leftovers: {
             const auto& finding = bridge_.reconcile(r.seen, state.own_runner);
@@ -436,7 +464,7 @@ void Moves::call(State& state, std::size_t m, Fate fate) {
         }
         case Phase::difference: simple(false, [] { return true; }); break;
         case Phase::take_key: {
-            r.journalling = true;
+            r.journalling = r.dead_taken = true;
             if (fate == Fate::refused) {
                 r.pc[m] = pc_failed;
                 break;
@@ -455,7 +483,7 @@ void Moves::call(State& state, std::size_t m, Fate fate) {
             }
             state.journal = entry;
             state.own_journal = 0;
-            r.noted = {};
+            r.noted = r.session;
             r.pc[m] = pc_done;
             break;
         }
@@ -507,15 +535,18 @@ void Moves::call(State& state, std::size_t m, Fate fate) {
             break;
         }
         case Phase::note_intent:
+            r.journalling = true;
             if (fate == Fate::works) {
                 KeySet written = 0;
                 for (const auto& change : r.change) {
                     for (const auto& slot : change.add) {
                         if (slot.key != 0) written |= KeySet{1} << slot.key | some_forgotten;
                     }
+                    if (change.fallback != 0) written |= KeySet{1} << change.fallback | some_forgotten;
                 }
                 state.own_runner |= written | KeySet{1} << r.next | some_forgotten;
                 state.own_journal = written;
+                state.journal.there = true;  // the dead run's key, not taken over yet, stays in it
                 state.journal.run = r.run;
                 r.noted = r.session;
             }
@@ -577,8 +608,9 @@ void Moves::call(State& state, std::size_t m, Fate fate) {
             });
             if (answer == Answer::done) {
                 r.progress[m].staged = false;
-            } else if (r.session[m]) {
-                break_session(state, m);
+            } else {
+                if (r.session[m]) break_session(state, m);
+                r.session[m] = true;
             }
             r.pc[m] = pc_done;
             break;
@@ -597,7 +629,13 @@ void Moves::undo_call(State& state, std::size_t m, Fate fate) {
     Device& device = state.device[m];
     Progress& progress = r.progress[m];
     const auto step = [&](std::uint8_t next, auto&& effect) {
-        r.pc[m] = ask(state, m, fate, true, effect) == Answer::done ? next : pc_failed;
+        const auto answer = ask(state, m, fate, true, effect);
+        r.pc[m] = answer == Answer::done ? next : pc_failed;
+        // What was refused because of what is there will be refused again; anything else is tried again from the start.
+        if (answer != Answer::done && fate != Fate::works && ++r.undone[m] < undo_attempts) r.pc[m] = 0;
+    };
+    const auto break_own_lock = [&] {
+        if (device.lock == Lock::known) end_session(device);
     };
     const auto discard = [&] {
         if (device.lock == Lock::runner) {
@@ -609,15 +647,19 @@ void Moves::undo_call(State& state, std::size_t m, Fate fate) {
     switch (r.pc[m]) {
         case 0: {
             if (!progress.committed) {
-                step(pc_done, discard);
+                step(pc_done, [&] {
+                    break_own_lock();
+                    return discard();
+                });
                 break;
             }
             std::uint8_t next = 0;
             step(1, [&] {
+                break_own_lock();
                 const bool pending = device.pending && device.latest == r.run;
                 const auto what =
                     decisions_.undo_of({progress.staged, progress.committed, progress.confirm_sent, pending},
-                                       {chain(), r.first_configuration, r.undo_withdraws});
+                                       {schedules(r), r.first_configuration, r.undo_withdraws});
                 next = what == engine::Undo::revert ? 1 : what == engine::Undo::withdraw ? 3 : 2;
                 return true;
             });
@@ -643,6 +685,7 @@ void Moves::undo_call(State& state, std::size_t m, Fate fate) {
             });
             break;
     }
+    if (r.pc[m] >= pc_done) r.undone[m] = 0;
     if (r.pc[m] == pc_done) progress = {progress.notice, false, false, false};
 }
 
@@ -658,7 +701,7 @@ void Moves::forget(State& state, Phase phase) const {
         case Phase::persist: r.clock = {}; break;
         case Phase::confirm:
         case Phase::verify:
-            if (!options_.verify_next) r.clock = {};
+            if (!options_.verify_next && !r.groundwork) r.clock = {};
             break;
         default: break;
     }
@@ -683,7 +726,6 @@ void Moves::go(State& state, Phase phase) {
             for (std::size_t m = 0; m < 2; ++m) {
                 if (!decisions_.is_dead_commit(r.seen[m].pending, state.journal.run)) r.pc[m] = pc_done;
             }
-            if (r.pc[0] == pc_done && r.pc[1] == pc_done) after_look(state);
             break;
         case Phase::withdraw_leftovers: {
             const auto& finding = bridge_.reconcile(r.seen, state.own_runner);
@@ -692,6 +734,8 @@ void Moves::go(State& state, Phase phase) {
             }
             break;
         }
+        case Phase::note_revert:
+        case Phase::note_withdrawal:
         case Phase::take_key:
         case Phase::mint:
         case Phase::note_mint:
@@ -732,24 +776,22 @@ void Moves::after_look(State& state) {
     Runner& r = state.runner;
     const Finding& finding = bridge_.reconcile(r.seen, state.own_runner);
     if (r.phase != Phase::read_once_more && (finding.withdrawals[0] | finding.withdrawals[1]) != 0) {
-        return go(state, Phase::withdraw_leftovers);
+        return go(state, Phase::note_withdrawal);
     }
     const auto& in_force = chain() ? finding.active : finding.pre_shared;
     const Key dead = state.journal.key;
-    if (dead != 0 && in_force[0] == dead && in_force[1] == dead) {
-        r.next = dead;
-        if (chain()) {
-            for (const auto& slot : r.seen[0].config.chain) {
-                if (slot.key == dead) r.start = slot.start;
-            }
-        }
-        r.adopted = true;
-    } else if (finding.adopted.key != 0 && chain()) {
+    const bool is_there = r.dead && dead != 0 && in_force[0] == dead && in_force[1] == dead;
+    if (!is_there && !(finding.adopted.key != 0 && chain())) return finish(state, Outcome::done);
+    if (finding.adopted.key != 0) {
         r.next = finding.adopted.key;
         r.start = finding.adopted.start;
-        r.adopted = true;
+    } else {
+        r.next = dead;
+        for (const auto& slot : r.seen[0].config.chain) {
+            if (chain() && slot.key == dead) r.start = slot.start;
+        }
     }
-    if (!r.adopted) return finish(state, Outcome::done);
+    r.adopted = r.dead_taken = true;
     r.commit_clock = r.clock;
     r.seen = {};
     finish(state, Outcome::adopted);
@@ -760,12 +802,16 @@ void Moves::choose_keys(State& state) {
     r.start = static_cast<Tick>(std::max(r.clock[0], r.clock[1]) + decisions_.lead());
     const Finding& finding = bridge_.reconcile(r.seen, state.own_runner);
     if (!finding.has_base) r.first_key = unused_key(state);
-    if (!finding.fallback_is_common) r.fallback_key = unused_key(state);
+    if (finding.fallback != 0) {
+        r.fallback_key = finding.fallback;
+    } else if (finding.needs_groundwork || !finding.fallback_is_common) {
+        r.fallback_key = unused_key(state);
+    }
     const Plan& plan = bridge_.plan(state, options_.rollover);
     r.change = plan.change;
     state.removes = plan.removes;
     r.first_configuration = plan.first_configuration;
-    if (!chain()) r.start = 0;
+    if (!schedules(r)) r.start = 0;
 }
 
 void Moves::barrier(State& state) {
@@ -781,13 +827,23 @@ void Moves::barrier(State& state) {
         case Phase::break_locks: return on(Phase::read);
         case Phase::read:
             if (!good) return finish(state, Outcome::failed);
-            if (state.journal.there && state.journal.run != 0) return go(state, Phase::revert_dead);
+            for (const auto& seen : r.seen) {
+                if (r.dead && state.journal.run != 0 && decisions_.is_dead_commit(seen.pending, state.journal.run))
+                    return go(state, Phase::note_revert);
+            }
             return after_look(state);
+        case Phase::note_revert: return on(Phase::revert_dead);
+        case Phase::note_withdrawal: return on(Phase::withdraw_leftovers);
         case Phase::revert_dead: return on(Phase::read_again);
         case Phase::read_again:
         case Phase::read_once_more: return good ? after_look(state) : finish(state, Outcome::failed);
         case Phase::withdraw_leftovers: return on(Phase::read_once_more);
-        case Phase::difference: return done();
+        case Phase::difference: {
+            const bool needs = chain() && bridge_.reconcile(r.seen, state.own_runner).needs_groundwork;
+            if (!good || (r.groundwork && needs)) return finish(state, Outcome::failed);
+            r.groundwork = needs;
+            return finish(state, needs ? Outcome::groundwork : Outcome::done);
+        }
         case Phase::take_key: return on(r.next != 0 ? Phase::announce : Phase::mint);
         case Phase::mint: return on(Phase::note_mint);
         case Phase::note_mint: return on(Phase::announce);
@@ -817,7 +873,13 @@ void Moves::barrier(State& state) {
         case Phase::confirm_clock: return on(Phase::confirm);
         case Phase::confirm: return on(Phase::confirm_read_back);
         case Phase::confirm_read_back: return on(Phase::release);
-        case Phase::release: return finish(state, Outcome::done);
+        case Phase::release:
+            if (!r.groundwork) return finish(state, Outcome::done);
+            // Its commit is nobody's to take back any more: the next one has another comment.
+            r.progress = {};
+            r.run = unused_run(state);
+            r.fallback_key = 0;
+            return finish(state, Outcome::groundwork);
         case Phase::verify: {
             const auto [how, key] = mka(state);
             const bool live = how == MkaState::secured && key == r.next;
@@ -846,7 +908,8 @@ void Moves::enter(State& state, Step step) {
     }
     switch (step) {
         case Step::connect: return go(state, Phase::open);
-        case Step::reconcile: return go(state, state.journal.there ? Phase::break_locks : Phase::read);
+        // After a groundwork there is nothing left of the dead run's sessions.
+        case Step::reconcile: return go(state, r.dead && !r.groundwork ? Phase::break_locks : Phase::read);
         case Step::prepare: return go(state, Phase::difference);
         case Step::reserve: return go(state, Phase::take_key);
         case Step::stage: return go(state, Phase::choose_start);
@@ -857,7 +920,7 @@ void Moves::enter(State& state, Step step) {
         case Step::undo: {
             const bool any = r.progress[0].confirm_sent || r.progress[1].confirm_sent;
             r.undo_withdraws = any;
-            const bool asks = any && chain() && !r.withdraw && !r.first_configuration;
+            const bool asks = any && schedules(r) && !r.withdraw && !r.first_configuration;
             return go(state, asks ? Phase::undo_clock : Phase::undo);
         }
         case Step::retract: return go(state, Phase::retract);
@@ -878,7 +941,8 @@ void Moves::finish(State& state, Outcome outcome) {
 
 void Moves::end(State& state, Fate fate) {
     Runner& r = state.runner;
-    const bool resolved = (!r.failed || r.proven) && !(state.journal.there && !r.journalling && !r.adopted);
+    const bool knows = r.dead ? r.dead_taken : r.journalling;
+    const bool resolved = knows && (!r.failed || r.proven);
     if (resolved && fate == Fate::works) state.journal.there = false;
     for (std::size_t m = 0; m < 2; ++m) {
         Device& device = state.device[m];

@@ -17,6 +17,7 @@ enum class Begin : std::uint8_t {
     chain_only,        ///< no fallback at all
     pre_shared,        ///< both on a pre-shared key, a fallback in common
     pre_shared_apart,  ///< both on a pre-shared key, with different fallbacks
+    keys_apart,        ///< both on their common fallback, with different pre-shared keys
     bare               ///< nothing
 };
 
@@ -78,6 +79,7 @@ class Moves {
   private:
     enum class Answer : std::uint8_t { done, refused, lost };
 
+    [[nodiscard]] bool schedules(const Runner& r) const { return chain() && !r.groundwork; }
     [[nodiscard]] bool chain() const { return options_.rollover == Rollover::key_chain; }
     [[nodiscard]] bool may_be_slow(const Runner& r) const;
     [[nodiscard]] bool is_local(const State& state, std::size_t m) const;

@@ -252,7 +252,7 @@ Key unused_key(const State& state) {
 }
 
 std::uint8_t unused_run(const State& state) noexcept {
-    std::uint8_t run = state.journal.run;
+    std::uint8_t run = std::max(state.journal.run, state.runner.run);
     for (const auto& device : state.device) run = std::max(run, device.latest);
     return static_cast<std::uint8_t>(run + 1);
 }
@@ -302,6 +302,8 @@ const char* to_string(Phase phase) noexcept {
         case Phase::gate: return "reads the clock";
         case Phase::break_locks: return "ends the dead run's session";
         case Phase::read: return "reads the state";
+        case Phase::note_revert:
+        case Phase::note_withdrawal: return "notes its sessions before a repair";
         case Phase::revert_dead: return "reverts the dead run's commit";
         case Phase::read_again: return "reads the state again";
         case Phase::withdraw_leftovers: return "withdraws what not all have";

@@ -85,8 +85,10 @@ enum class Phase : std::uint8_t {
     gate,
     break_locks,
     read,
+    note_revert,
     revert_dead,
     read_again,
+    note_withdrawal,
     withdraw_leftovers,
     read_once_more,
     difference,
@@ -153,10 +155,14 @@ struct Runner {
     std::array<bool, 2> session;
     std::array<bool, 2> noted;  ///< the session's name is in the journal
     std::array<Progress, 2> progress;
+    std::array<std::uint8_t, 2> undone;  ///< attempts to undo that failed
     bool failed;
     bool proven;
     bool withdraw;
     bool undo_withdraws;
+    bool dead;        ///< an earlier run left a journal
+    bool dead_taken;  ///< what it left is resolved, or part of this rotation
+    bool groundwork;  ///< this round lays a common fallback and schedules no key
     bool adopted;
     bool journalling;
     bool minted_twice;
@@ -182,7 +188,7 @@ struct State {
     std::uint8_t faults_left;
     std::uint8_t runs_left;
     std::uint8_t killed_in;  ///< where the runner died first: a Killed
-    std::array<std::uint8_t, 3> padding;
+    std::array<std::uint8_t, 2> padding;
 };
 static_assert(std::is_trivially_copyable_v<State> && std::has_unique_object_representations_v<State>);
 bool operator==(const State& a, const State& b) noexcept;

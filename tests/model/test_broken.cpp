@@ -67,6 +67,50 @@ TEST(Broken, first_chain_key_that_is_not_the_members_common_one) {
     EXPECT_EQ(found(deaths_only(Rollover::key_chain, Begin::pre_shared), broken, promise_of_kill), "not hitless");
 }
 
+TEST(Broken, groundwork_left_out) {
+    Decisions broken;
+    broken.reconcile = [](std::span<const engine::MemberReading> readings, std::span<const std::string> own) {
+        auto result = engine::reconcile(readings, own);
+        result.needs_groundwork = false;
+        return result;
+    };
+    for (const auto begin : {Begin::chain_only, Begin::pre_shared_apart}) {
+        EXPECT_EQ(found(deaths_only(Rollover::key_chain, begin), broken), "the ends are apart");
+    }
+}
+
+TEST(Broken, another_fallback_for_the_other_half_of_a_first_configuration) {
+    Decisions broken;
+    broken.reconcile = [](std::span<const engine::MemberReading> readings, std::span<const std::string> own) {
+        auto result = engine::reconcile(readings, own);
+        result.fallback = nullptr;
+        return result;
+    };
+    Options options = deaths_only(Rollover::key_chain, Begin::bare);
+    options.faults = 2;
+    options.runs = 3;
+    EXPECT_EQ(found(options, broken), "the ends are apart");
+}
+
+TEST(Broken, withdrawal_of_a_key_that_is_in_force_at_the_other_member_already) {
+    Decisions broken;
+    broken.reconcile = [](std::span<const engine::MemberReading> readings, std::span<const std::string> own) {
+        auto result = engine::reconcile(readings, own);
+        for (std::size_t m = 0; m < 2; ++m) {
+            for (const auto* key : result.views[m].pending) {
+                const auto* other = result.views[1 - m].active;
+                if (other == nullptr || !engine::same_key(*key, *other)) continue;
+                result.adopted = nullptr;
+                result.withdrawals.push_back({m, key->ckn});
+            }
+        }
+        return result;
+    };
+    Options options = deaths_only(Rollover::key_chain, Begin::chain);
+    options.straddles = true;
+    EXPECT_EQ(found(options, broken, promise_of_kill), "not hitless");
+}
+
 TEST(Broken, confirm_without_a_margin) {
     // Slow barriers, and a lead with room for them.
     Options options = deaths_only(Rollover::key_chain, Begin::chain);

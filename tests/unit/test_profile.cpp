@@ -56,7 +56,7 @@ TEST(Profile, TheTableIsSortedByCumulativeTime) {
     std::getline(table, line);
     double last = 1e9;
     std::vector<std::string> names;
-    while (std::getline(table, line)) {
+    while (std::getline(table, line) && !line.empty()) {
         const auto end = line.find("  ");
         names.push_back(line.substr(0, end));
         std::istringstream numbers(line.substr(end));
@@ -86,6 +86,37 @@ TEST(Profile, TimesWholeLinks) {
     EXPECT_EQ(named(tasks, "l1")["count"], 2);
     EXPECT_EQ(named(tasks, "all links")["count"], 2);
     EXPECT_EQ(tasks.size(), 2U);
+}
+
+// What happened stands beside the time that it took, in both forms.
+TEST(Profile, EventsAndFailuresAreNotes) {
+    Profile profile;
+    fill(profile);
+    profile.event({"l1", "mx1", "commit", "p"}, "device.busy", std::vector<Attr>{{"waits", std::int64_t{2}}});
+    profile.event({}, "run.begins", std::vector<Attr>{{"run_id", std::string_view("r\n1")}});
+    const Json tasks = Json::parse(profile.to_json())["tasks"];
+    EXPECT_EQ(named(named(named(tasks, "l1")["tasks"], "commit")["tasks"], "mx1")["annotations"],
+              Json::array({"device.busy waits=2"}));
+    EXPECT_EQ(named(named(named(tasks, "l2")["tasks"], "connect")["tasks"], "mx1")["annotations"],
+              Json::array({"failed (timeout): late"}));
+    EXPECT_EQ(named(tasks, "all links")["annotations"], Json::array({"run.begins run_id=r\n1"}));
+    const std::string table = profile.to_table();
+    EXPECT_NE(table.find("\n  l1 > commit > mx1: device.busy waits=2\n"), std::string::npos) << table;
+    EXPECT_NE(table.find("run_id=r\\x0a1"), std::string::npos) << table;  // on one line
+}
+
+TEST(Profile, NotesAreBounded) {
+    Profile profile;
+    for (int i = 0; i < 1000; ++i) profile.event({"l", "", "", ""}, "again", {});
+    const Json notes = named(Json::parse(profile.to_json())["tasks"], "l")["annotations"];
+    EXPECT_LE(notes.size(), 60U);
+    EXPECT_EQ(notes.back(), "and 950 more");
+}
+
+TEST(Profile, SaysHowLongEverythingTook) {
+    Profile profile;
+    EXPECT_GE(Json::parse(profile.to_json())["elapsed_ms"].get<double>(), 0);
+    EXPECT_NE(profile.to_table().find("\nELAPSED "), std::string::npos);
 }
 
 TEST(Profile, TheFileNameChoosesTheForm) {

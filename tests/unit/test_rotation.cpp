@@ -5,6 +5,7 @@
 namespace qkd {
 namespace {
 
+using std::chrono::milliseconds;
 using test::LinkResult;
 using test::RotationTest;
 using test::Silent;
@@ -334,6 +335,100 @@ TEST_F(RotationTest, a_second_process_with_the_same_state_is_refused) {
     EXPECT_EQ(second->result, LinkResult::failed);
     ASSERT_TRUE(second->error);
     EXPECT_EQ(second->error->code, ErrorCode::busy);
+}
+
+/// Two ends that were set up by hand: the same key in the chain, no fallback, or fallbacks of their own.
+class NoCommonFallback : public RotationTest, public ::testing::WithParamInterface<bool> {
+  protected:
+    void set_up_by_hand() {
+        SetUp();
+        World& world = World::get();
+        for (auto& [name, device] : world.devices) {
+            device.running.association = true;
+            device.running.uses_chain = true;
+            device.running.keys.emplace_back(KeyPlace::chain, std::string(64, 'a'), SecretBytes(std::string(32, 'a')),
+                                             UtcSeconds(std::chrono::seconds{1000}));
+            if (GetParam()) {
+                device.running.keys.emplace_back(KeyPlace::fallback, std::string(63, 'f') + name,
+                                                 SecretBytes(std::string(31, 'f') + name), std::nullopt);
+            }
+        }
+    }
+};
+
+TEST_P(NoCommonFallback, gets_one_in_a_round_of_its_own_before_a_key_is_scheduled) {
+    set_up_by_hand();
+    World& world = World::get();
+    unsigned commits = 0;
+    world.on_call = [&](const std::string& device, const std::string& call) {
+        if (device != "a" || call != "commit_confirmed done") return;
+        const auto& keys = world.devices.at("a").running.keys;
+        const bool scheduled =
+            std::any_of(keys.begin(), keys.end(), [&](const auto& k) { return k.start && *k.start > world.now; });
+        EXPECT_EQ(scheduled, ++commits == 2);
+    };
+    const auto report = rotate(Rollover::key_chain);
+    world.on_call = nullptr;
+    EXPECT_EQ(report.result, LinkResult::rotated) << (report.error ? report.error->what : "");
+    EXPECT_EQ(commits, 2U);
+    EXPECT_EQ(common_primary(), report.ckn);
+    EXPECT_FALSE(world.apart);
+    EXPECT_EQ(rotate(Rollover::key_chain).result, LinkResult::rotated);
+    EXPECT_EQ(count_calls("a commit_confirmed"), 3U);  // once is enough
+}
+
+TEST_P(NoCommonFallback, is_never_apart_whenever_the_program_dies) {
+    World& world = World::get();
+    for (std::size_t at = 1;; ++at) {
+        set_up_by_hand();
+        std::size_t calls = 0;
+        std::string last;
+        const bool died = die(Rollover::key_chain, [&](const std::string& call) {
+            last = call;
+            return ++calls == at;
+        });
+        if (!died) break;
+        SCOPED_TRACE(last);
+        let_timers_expire();  // and the start-time with them
+        EXPECT_FALSE(world.apart);
+        const auto next = rotate(Rollover::key_chain);
+        EXPECT_EQ(next.result, LinkResult::rotated) << (next.error ? next.error->what : "");
+        EXPECT_EQ(common_primary(), next.ckn);
+        EXPECT_FALSE(world.apart);
+        if (HasFailure()) return;
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Both, NoCommonFallback, ::testing::Bool(),
+                         [](const auto& instance) { return instance.param ? "different_ones" : "none"; });
+
+TEST_F(RotationTest, a_bare_link_survives_two_deaths_in_the_confirm_of_different_members) {
+    World& world = World::get();
+    ASSERT_TRUE(die_at(Rollover::key_chain, "a confirm done"));
+    world.advance(std::chrono::minutes{6});  // b takes its commit back; the start-time is ahead still
+    ASSERT_TRUE(die_at(Rollover::key_chain, "b confirm done"));
+    let_timers_expire();
+    EXPECT_FALSE(world.apart);
+    const auto next = rotate(Rollover::key_chain);
+    EXPECT_EQ(next.result, LinkResult::rotated) << (next.error ? next.error->what : "");
+    EXPECT_FALSE(world.apart);
+}
+
+TEST_F(RotationTest, a_run_that_begins_while_the_start_time_passes_takes_the_key_over) {
+    ASSERT_EQ(rotate(Rollover::key_chain).result, LinkResult::rotated);
+    adjust_ = [](engine::Pipeline& pipeline) { pipeline.commit.verify = engine::Verify::next_run; };
+    const auto pending = rotate(Rollover::key_chain);
+    ASSERT_EQ(pending.result, LinkResult::pending);
+    World& world = World::get();
+    // b is read when the start-time is over for it, a when it is not.
+    world.now = UtcMillis(*pending.start_time) - std::chrono::seconds{30};
+    world.devices["b"].skew = std::chrono::seconds{50};
+    world.step = milliseconds{10};
+    const auto report = rotate(Rollover::key_chain);
+    EXPECT_EQ(count_calls("a withdraw") + count_calls("b withdraw"), 0U);
+    EXPECT_EQ(report.result, LinkResult::rotated) << (report.error ? report.error->what : "");
+    EXPECT_EQ(report.ckn, pending.ckn);
+    EXPECT_FALSE(world.apart);
 }
 
 class Withdraw : public RotationTest {

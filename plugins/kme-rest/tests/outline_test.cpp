@@ -1,7 +1,6 @@
 // The worked example: the description of the outline API in pipelines/offbox-rest.toml, taken from that file, against a
 // running kme-sim over mutual TLS.
 #include <fstream>
-#include <regex>
 
 #include "kme_bench.hpp"
 
@@ -16,18 +15,21 @@ Values example() {
     std::ifstream file(QKD_EXAMPLE);
     Values values;
     bool inside = false;
-    const std::regex line(R"re(^([a-z_]+) = (?:"([^"]*)"|'([^']*)'|\[(.*)\])$)re");
-    const std::regex item(R"re("([^"]*)")re");
     for (std::string text; std::getline(file, text);) {
         if (text.starts_with("[")) inside = text == "[defaults.kme]";
-        std::smatch found;
-        if (!inside || !std::regex_match(text, found, line)) continue;
-        std::string value = found[2].str() + found[3].str();
-        const std::string list = found[4];
-        for (std::sregex_iterator at(list.begin(), list.end(), item), end; at != end; ++at) {
-            value += (value.empty() ? "" : "\n") + (*at)[1].str();
+        const auto equals = text.find(" = ");
+        if (!inside || text.starts_with("#") || equals == std::string::npos) continue;
+        const std::string key = text.substr(0, equals);
+        text = text.substr(equals + 3);
+        if (!text.starts_with("[")) {
+            values[key] = text.substr(1, text.size() - 2);
+            continue;
         }
-        values[found[1]] = value;
+        for (auto at = text.find('"'); at != std::string::npos; at = text.find('"', at + 1)) {
+            const auto end = text.find('"', at + 1);
+            values[key] += (values[key].empty() ? "" : "\n") + text.substr(at + 1, end - at - 1);
+            at = end;
+        }
     }
     for (const char* place : {"plugin", "ca", "cert", "key"}) values.erase(place);
     return values;

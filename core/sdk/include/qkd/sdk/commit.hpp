@@ -57,7 +57,8 @@ class Commit : public Stage {
     virtual Result<void> withdraw(Context& context, DeviceSession& session, const MemberTarget& target,
                                   const std::string& ckn, const std::string& comment) = 0;
     /// Ends the device's session `session_id` (DeviceSession::id() of a run of ours that died) if it holds the exclusive
-    /// lock under the user of this session; what it had in its candidate goes with it. Returns whether it did. False, and
+    /// lock under the user of this session; what it had in its candidate goes with it, and on many devices its
+    /// unconfirmed commit too: read again afterwards. Returns whether it did. False, and
     /// nothing is touched, when nobody or somebody else holds the lock: session names are used again.
     virtual Result<bool> break_lock(Context& context, DeviceSession& session, const std::string& session_id) = 0;
 };
