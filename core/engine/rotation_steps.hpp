@@ -93,6 +93,9 @@ class Rotation {
     // prepare
     Ended prepare();
     Result<void> ensure_certificates();
+    /// Asks the KME for its opinion of a new certificate, before a key depends on it.
+    void try_certificate(MemberRun& m);
+    void conclude_certificate(MemberRun& m, bool accepted);
     Result<void> check_prepared();
 
     // reserve
