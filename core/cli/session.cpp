@@ -128,6 +128,7 @@ Result<engine::RunOptions> run_options(const engine::Pipeline& pipeline, const A
     engine::RunOptions options;
     options.links = arguments.all("link");
     options.devices = arguments.all("device");
+    options.renew_certificates = arguments.has("renew-certs");
     if (arguments.has("threads")) {
         const auto number = engine::parse_integer(arguments.value("threads"));
         if (!number || *number < 1 || *number > most_threads) {

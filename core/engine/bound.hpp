@@ -24,18 +24,22 @@ struct Bound {
 
 /// Makes the stage object of `kind` for `noun`.
 template <class T>
-Result<Bound<T>> bind_stage(PluginHost& host, const Pipeline& pipeline, const Noun& noun, StageKind kind,
-                            const std::string& sae) {
+Result<Bound<T>> bind_stage(PluginHost& host, std::unique_ptr<ConfigView> config, const Noun& noun, StageKind kind) {
     Bound<T> bound;
     auto plugin = host.load(noun.plugin);
     if (!plugin) return std::move(plugin).error();
     bound.plugin = *plugin;
     bound.name = noun.plugin;
-    bound.config = config_view(pipeline, noun, sae);
+    bound.config = std::move(config);
     auto object = host.create<T>(*bound.plugin, kind, *bound.config);
     if (!object) return std::move(object).error();
     bound.object = std::move(*object);
     return bound;
+}
+template <class T>
+Result<Bound<T>> bind_stage(PluginHost& host, const Pipeline& pipeline, const Noun& noun, StageKind kind,
+                            const std::string& sae) {
+    return bind_stage<T>(host, config_view(pipeline, noun, sae), noun, kind);
 }
 
 }  // namespace qkd::engine

@@ -5,6 +5,8 @@
 #include <system_error>
 #include <thread>
 
+#include "engine/kme_override.hpp"
+
 namespace qkd::engine {
 namespace {
 
@@ -78,6 +80,8 @@ Crew::Crew(const Pipeline& pipeline, const Link& link, Observer& observer, const
         run.target.interfaces = member.interfaces;
         if (const auto kme = pipeline.kmes.find(member.kme); kme != pipeline.kmes.end()) {
             run.target.kme = kme_info(kme->second.url);
+            const auto form = config_view(pipeline, kme->second, member.sae)->string("request_form");
+            if (form == "post") run.target.kme.method = form;
         }
         run.required = member.interfaces;
     }
@@ -258,6 +262,27 @@ Result<void> Crew::difference() {
         m.edits = std::move(*edits);
         return {};
     });
+}
+
+Result<void> Crew::obey_overrides(PluginHost& host) {
+    for (auto& m : members_) {
+        if (!m.source || m.state.kme_overrides.empty()) continue;
+        auto choice = choose_kme(m.state.kme_overrides, m.member->device, m.member->role);
+        if (!choice) return std::move(choice).error();
+        for (const auto& warning : choice->warnings) m.caller.log(LogLevel::warning, warning, "reconcile");
+        m.check_key_id = choice->check_key_id;
+        if (choice->empty()) continue;
+        const Noun& noun = pipeline_.kmes.at(m.member->kme);
+        auto config = overridden(config_view(pipeline_, noun, m.member->sae), *choice, *m.source.plugin->descriptor);
+        if (!config) return std::move(config).error();
+        auto source = bind_stage<KeySource>(host, std::move(*config), noun, StageKind::key_source);
+        if (!source) return std::move(source).error();
+        m.source.object.reset();  // before the values that it reads
+        m.source = std::move(*source);
+        m.caller.log(LogLevel::info, "the device says how to reach kme " + noun.name + ": " + choice->text(),
+                     "reconcile");
+    }
+    return {};
 }
 
 void Crew::close(bool keep) {

@@ -49,6 +49,13 @@ struct MemberRun {
     std::unique_ptr<ConfigEdits> edits;
     std::vector<std::string> required;  ///< interfaces that must be secured at the end
     SecretBytes key;
+    bool certificate_on_trial = false;
+    /// False where the device says so: a responder then asks for a key although its key_ID is not new.
+    bool check_key_id = true;
+
+    [[nodiscard]] CertSubject cert_subject(const std::optional<UtcSeconds>& renew_made_before) const {
+        return {member->sae, member->device, static_cast<bool>(source), renew_made_before};
+    }
 };
 
 class Crew {
@@ -78,6 +85,8 @@ class Crew {
     Result<void> read_states(Cancel cancel = Cancel::allowed);
     Result<void> read_mka(Cancel cancel = Cancel::allowed);
     Result<void> difference();
+    /// What the devices say about their KMEs takes the place of what the pipeline says. After read_states().
+    Result<void> obey_overrides(PluginHost& host);
     /// Takes leave of all members; with `keep` their sessions go to the pool instead, if there is one.
     void close(bool keep = false);
 

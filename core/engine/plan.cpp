@@ -6,10 +6,11 @@ namespace qkd::engine {
 namespace {
 
 /// Plans one link; `plans` gets one entry per member.
-Result<void> plan_link(Crew& crew, PluginHost& host, Memory& memory, std::vector<MemberPlan>& plans) {
+Result<void> plan_link(Crew& crew, PluginHost& host, Memory& memory, const RunOptions& options,
+                       std::vector<MemberPlan>& plans) {
     const Pipeline& pipeline = crew.pipeline();
     if (auto r = crew.assemble(host, {StageKind::connect, StageKind::certs, StageKind::initial_config,
-                                      StageKind::commit, StageKind::key_id_transport});
+                                      StageKind::key_source, StageKind::commit, StageKind::key_id_transport});
         !r) {
         return r;
     }
@@ -17,10 +18,13 @@ Result<void> plan_link(Crew& crew, PluginHost& host, Memory& memory, std::vector
     if (!record) return std::move(record).error();
     if (auto r = crew.connect(); !r) return r;
 
+    std::optional<UtcSeconds> renew_made_before;
+    if (options.renew_certificates)
+        renew_made_before = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
     auto certificates = crew.each([&](MemberRun& m) -> Result<void> {
         if (!m.certs) return {};
         auto note = m.caller(crew.spec(StageKind::certs, "certs"), m.certs.name, [&](Context& context) {
-            return m.certs->plan(context, {m.member->sae, m.member->device}, *m.session);
+            return m.certs->plan(context, m.cert_subject(renew_made_before), *m.session);
         });
         if (!note) return std::move(note).error();
         if (!note->empty()) plans[static_cast<std::size_t>(&m - crew.members().data())].notes.push_back(*note);
@@ -33,7 +37,7 @@ Result<void> plan_link(Crew& crew, PluginHost& host, Memory& memory, std::vector
     if (auto r = crew.read_states(); !r) return r;
     if (auto r = crew.difference(); !r) return r;
     const auto readings = crew.readings();
-    const Reconciliation found = reconcile(readings, record->own_ckns);
+    const Reconciliation found = reconcile(readings, record->own_ckns, pipeline.commit.rollover);
     std::vector<ClockReading> clocks;
     for (const auto& m : crew.members()) clocks.push_back(m.clock);
     ChangeKeys keys;
@@ -86,7 +90,7 @@ std::vector<MemberPlan> plan(const Pipeline& pipeline, PluginHost& host, const R
             plans[i].device = link.members[i].device;
         }
         auto done = memory.open(host, pipeline);
-        if (done) done = plan_link(crew, host, memory, plans);
+        if (done) done = plan_link(crew, host, memory, options, plans);
         crew.close();
         if (!done) {
             // The link as a whole could not be planned; each member says why, its own reason first.

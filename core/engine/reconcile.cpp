@@ -66,7 +66,8 @@ KeyView view_keys(const MemberReading& reading) {
     return view;
 }
 
-Reconciliation reconcile(std::span<const MemberReading> readings, std::span<const std::string> own_ckns) {
+Reconciliation reconcile(std::span<const MemberReading> readings, std::span<const std::string> own_ckns,
+                         Rollover rollover) {
     Reconciliation result;
     for (const auto& reading : readings) result.views.push_back(view_keys(reading));
     std::vector<std::vector<const ConfiguredKey*>> usable_keys;
@@ -101,6 +102,25 @@ Reconciliation reconcile(std::span<const MemberReading> readings, std::span<cons
                                 std::all_of(result.views.begin(), result.views.end(), [&](const KeyView& view) {
                                     return view.fallback != nullptr && same_key(*view.fallback, *fallback);
                                 });
+    // Where the fallback is all they share, it must stay the fallback of all: as a chain key of one it would have to be replaced.
+    const bool fallback_would_move =
+        rollover == Rollover::key_chain && result.fallback_is_common && result.base != nullptr &&
+        result.base->ckn == fallback->ckn &&
+        std::any_of(result.views.begin(), result.views.end(), [](const auto& view) { return view.active == nullptr; });
+    if (fallback_would_move) {
+        result.base = nullptr;
+        result.base_is_common = false;
+        for (const auto& view : result.views) {
+            if (view.active != nullptr && !view.active->cak.empty() && view.active->ckn != fallback->ckn)
+                result.base = view.active;
+        }
+        for (const auto& view : result.views) {
+            if (result.base == nullptr && view.pre_shared != nullptr && !view.pre_shared->cak.empty() &&
+                view.pre_shared->ckn != fallback->ckn) {
+                result.base = view.pre_shared;
+            }
+        }
+    }
     if (!result.fallback_is_common) {
         for (const auto& view : result.views) {
             if (view.fallback == nullptr || view.fallback->cak.empty() || !contains(own_ckns, view.fallback->ckn))
@@ -146,12 +166,7 @@ Reconciliation reconcile(std::span<const MemberReading> readings, std::span<cons
                                    " that this program did not write; it is left alone");
         }
     }
-    // A fallback that becomes somebody's first chain key makes room for another one.
-    const bool stays = std::none_of(result.views.begin(), result.views.end(), [&](const KeyView& view) {
-        return view.fallback != nullptr && view.active == nullptr && result.base != nullptr &&
-               view.fallback->ckn == result.base->ckn;
-    });
-    result.needs_groundwork = result.base_is_common && !(result.fallback_is_common && stays);
+    result.needs_groundwork = result.base_is_common && !result.fallback_is_common;
     return result;
 }
 

@@ -53,8 +53,9 @@ struct Reconciliation {
     std::vector<std::string> notes;       ///< for the log: foreign keys, differing keys
 };
 
-/// `own_ckns`: names of keys that this program wrote. Needs at least one reading.
-Reconciliation reconcile(std::span<const MemberReading> readings, std::span<const std::string> own_ckns);
+/// `own_ckns`: names of keys that this program wrote. `rollover`: of the change to come. Needs at least one reading.
+Reconciliation reconcile(std::span<const MemberReading> readings, std::span<const std::string> own_ckns,
+                         Rollover rollover);
 
 /// The keys that a change writes. The engine owns them.
 struct ChangeKeys {

@@ -25,9 +25,10 @@ struct RunShared {
     std::function<bool(milliseconds, const std::stop_token&)> pause;
     const SecretBytes& seal_key;
     Audit& audit;
-    SessionPool* sessions;  ///< null: sessions end with their rotation
-    Leases devices;         ///< all commits, commit checks and description changes of a device
-    Leases sae_pairs;       ///< from mint to fetch one SAE pair is served serially
+    SessionPool* sessions;                        ///< null: sessions end with their rotation
+    Leases devices;                               ///< all commits, commit checks and description changes of a device
+    Leases sae_pairs;                             ///< from mint to fetch one SAE pair is served serially
+    std::optional<UtcSeconds> renew_made_before;  ///< certificates made before are renewed, however good
 };
 
 /// Runs the protocol for one link. Never throws; every outcome is in the report.

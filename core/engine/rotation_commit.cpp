@@ -58,6 +58,7 @@ Result<void> Rotation::make_changes() {
         if (!key) return std::move(key).error();
         first_key_ = std::move(*key);
     }
+    fallback_is_fresh_ = reconciliation_.fallback == nullptr;
     if (const ConfiguredKey* ours = reconciliation_.fallback; ours != nullptr) {
         fallback_key_ = {ours->ckn, ours->cak.clone()};
     } else if (reconciliation_.needs_groundwork || !reconciliation_.fallback_is_common) {

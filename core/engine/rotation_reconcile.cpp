@@ -28,6 +28,7 @@ Result<void> Rotation::gate_clocks() {
 }
 
 Result<void> Rotation::reconcile_members() {
+    if (auto r = crew_.connect(); !r) return r;  // after groundwork a session may be gone
     if (auto r = break_dead_locks(); !r) return r;
     if (auto r = crew_.read_states(); !r) return r;
     if (auto r = undo_own_pending_commit(); !r) return r;
@@ -38,6 +39,7 @@ Result<void> Rotation::reconcile_members() {
         if (auto r = crew_.read_states(); !r) return r;
         look_at_members();
     }
+    if (auto r = crew_.obey_overrides(shared_.host); !r) return r;
     compare_with_memory();
     choose_required_interfaces();
     return {};
@@ -65,7 +67,7 @@ void Rotation::compare_with_memory() {
 
 void Rotation::look_at_members() {
     readings_ = crew_.readings();
-    reconciliation_ = reconcile(readings_, record_.own_ckns);
+    reconciliation_ = reconcile(readings_, record_.own_ckns, pipeline_.commit.rollover);
 }
 
 Result<void> Rotation::withdraw_leftovers() {
@@ -171,11 +173,36 @@ Result<void> Rotation::ensure_certificates() {
     return crew_.each([&](MemberRun& m) -> Result<void> {
         if (!m.certs) return {};
         auto change = m.caller(crew_.spec(StageKind::certs, "certs"), m.certs.name, [&](Context& context) {
-            return m.certs->ensure(context, {m.member->sae, m.member->device}, *m.session);
+            return m.certs->ensure(context, m.cert_subject(shared_.renew_made_before), *m.session);
         });
         if (!change) return std::move(change).error();
+        m.certificate_on_trial = *change == Change::on_trial;
+        if (m.certificate_on_trial) try_certificate(m);
         return {};
     });
+}
+
+void Rotation::try_certificate(MemberRun& m) {
+    const bool first = m.member->role == Role::initiator;
+    const std::string& peer = first ? crew_.members().back().member->sae : crew_.initiator().member->sae;
+    CallSpec spec = crew_.spec(StageKind::key_source, "try-certificate");
+    spec.look = true;
+    spec.retry.attempts = 1;
+    const auto status =
+        m.caller(spec, m.source.name, [&](Context& context) { return m.source->status(context, peer); });
+    // Whatever else a KME says of its status decides nothing: the call for a key will.
+    if (status) conclude_certificate(m, true);
+    if (!status && status.error().code == ErrorCode::auth) conclude_certificate(m, false);
+}
+
+void Rotation::conclude_certificate(MemberRun& m, bool accepted) {
+    if (!m.certificate_on_trial) return;
+    m.certificate_on_trial = false;
+    auto done = m.caller(crew_.spec(StageKind::certs, "conclude"), m.certs.name, [&](Context& context) {
+        return m.certs->conclude(context, m.cert_subject(shared_.renew_made_before), *m.session, accepted);
+    });
+    if (!done)
+        m.caller.log(LogLevel::warning, "the trial of the new certificate goes on: " + done.error().what, "certs");
 }
 
 Result<void> Rotation::check_prepared() {

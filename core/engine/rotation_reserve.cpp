@@ -143,12 +143,14 @@ Result<void> Rotation::mint() {
         return minted;
     });
     if (!keys) {
+        if (keys.error().code == ErrorCode::auth) conclude_certificate(m, false);
         lost_kme_ = is_kme_loss(keys.error());
         return std::move(keys).error();
     }
     if (keys->size() != 1 || keys->front().bytes.size() * 8 != request.bits || keys->front().id.empty()) {
         return bad_keys(m, "mint");
     }
+    conclude_certificate(m, true);
     minted_at_ = Steady::now();
     key_id_ = keys->front().id;
     m.key = std::move(keys->front().bytes);
@@ -287,6 +289,7 @@ Result<void> Rotation::fetch_at(MemberRun& m) {
     }
     if (!keys) return std::move(keys).error();
     if (keys->size() != 1 || keys->front().bytes.size() * 8 != request.bits) return bad_keys(m, "fetch");
+    conclude_certificate(m, true);
     m.key = std::move(keys->front().bytes);
     // Both ends of the interval by one clock, ours: how long the KMEs must keep a key.
     if (minted_at_) {

@@ -93,6 +93,9 @@ class Rotation {
     // prepare
     Ended prepare();
     Result<void> ensure_certificates();
+    /// Asks the KME for its opinion of a new certificate, before a key depends on it.
+    void try_certificate(MemberRun& m);
+    void conclude_certificate(MemberRun& m, bool accepted);
     Result<void> check_prepared();
 
     // reserve
@@ -227,7 +230,8 @@ class Rotation {
     Reconciliation reconciliation_;
     std::vector<MemberChange> changes_;
     RandomKey first_key_, fallback_key_;
-    RandomKey base_;  ///< not random where the members had a key; same shape
+    bool fallback_is_fresh_ = true;  ///< no member had it before
+    RandomKey base_;                 ///< not random where the members had a key; same shape
     KeyIdNotice notice_;
     std::string key_id_, next_ckn_;
     std::optional<Steady::time_point> minted_at_;  ///< by this run

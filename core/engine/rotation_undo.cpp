@@ -44,7 +44,8 @@ Result<void> Rotation::undo_commit(MemberRun& m, bool withdraw, Call&& call) {
     }
     if (auto r = read(); !r) return r;
     const auto is_new = [&](const ConfiguredKey& key) {
-        return key.ckn == next_ckn_ || key.ckn == first_key_.ckn || key.ckn == fallback_key_.ckn;
+        return key.ckn == next_ckn_ || key.ckn == first_key_.ckn ||
+               (fallback_is_fresh_ && key.ckn == fallback_key_.ckn);
     };
     const auto is_next = [&](const ConfiguredKey& key) { return key.ckn == next_ckn_; };
     const auto& keys = m.state.keys;

@@ -173,7 +173,9 @@ RunReport work(const Pipeline& pipeline, PluginHost& host, const RunOptions& opt
                      *state->audit,
                      options.sessions,
                      {},
+                     {},
                      {}};
+    if (options.renew_certificates) shared.renew_made_before = std::chrono::floor<std::chrono::seconds>(report.started);
     Queue queue(pipeline, selected, stop);
     std::vector<bool> started(selected.size(), false);
     std::mutex mutex;

@@ -19,6 +19,7 @@ struct RunOptions {
     std::vector<std::string> links;    ///< names; empty = all
     std::vector<std::string> devices;  ///< links that have one of these members
     unsigned threads = 0;              ///< links in flight at once; 0 = the pipeline's `parallel`
+    bool renew_certificates = false;   ///< those that are good as well
     /// How to wait while devices do their part; false when stopped. Tests put their own time here.
     std::function<bool(std::chrono::milliseconds, const std::stop_token&)> pause;
     milliseconds jitter{0};  ///< each link begins at a random moment of this long

@@ -36,6 +36,20 @@ void idempotent(Trial& trial) {
     trial.expect(planned.empty(), "plan wants something although everything is there: " + planned);
 }
 
+void no_trial(Trial& trial) {
+    Rig rig(trial);
+    (void)trial.must(rig.certs->ensure(trial.context(), rig.subject, *rig.session), "ensure");
+    const auto files = support::files_below(trial.subject().scratch);
+    const auto devices = rig.network.state();
+    rig.subject.provable = true;
+    for (const bool accepted : {true, false}) {
+        const auto done = rig.certs->conclude(trial.context(), rig.subject, *rig.session, accepted);
+        trial.expect(done.ok(), "conclude without a trial fails");
+        trial.expect(support::files_below(trial.subject().scratch) == files, "conclude without a trial changes files");
+        trial.expect(rig.network.state() == devices, "conclude without a trial changes the device");
+    }
+}
+
 void plan_only_looks(Trial& trial) {
     Rig rig(trial);
     rig.subject.sae = "conformance-new-sae";
@@ -75,6 +89,7 @@ void without_time(Trial& trial) {
 const std::vector<Law>& certs_laws() {
     static const std::vector<Law> laws{
         {"certs.idempotent", "what is valid is left alone, and plan then wants nothing", idempotent},
+        {"certs.trial", "without a new certificate on trial conclude changes nothing", no_trial},
         {"certs.plan", "plan only looks", plan_only_looks},
         {"certs.private", "private keys are readable by their owner only, here and on the device", private_keys},
         {"certs.deadline", "ensure comes back within 200 ms of its deadline", without_time}};

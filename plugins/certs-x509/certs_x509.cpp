@@ -1,67 +1,32 @@
-// certs-x509: client certificates for SAEs from a CA in a folder, and the copies of them on the devices.
+// What the folder has, what it should have, and the way there.
+#include "certs_x509.hpp"
+
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <optional>
-#include <string>
 #include <utility>
-#include <vector>
 
-#include "folder.hpp"
-#include "qkd/sdk/certs.hpp"
-#include "qkd/sdk/plugin.hpp"
-#include "x509.hpp"
+#include "schedule.hpp"
 
 namespace qkd::certs {
 namespace {
 
-constexpr mode_t public_mode = 0644;
-constexpr mode_t private_mode = 0600;
-
-/// What is in the folder, and what has to be done about it.
-struct Findings {
-    Pair ca;
-    Pair client;
-    bool make_ca = false;
-    std::string renew;                 ///< why the client's certificate is made anew; empty: it is not
-    std::string warning;               ///< what should be done by a person
-    std::vector<std::string> exposed;  ///< key files that others may read
-};
+/// Beside SAE.crt and SAE.key while a new pair is on trial: the pair that it replaced.
+constexpr const char* before = ".before";
 
 std::string text_of(const std::optional<FileContent>& file) {
     return file ? std::string(file->bytes.reveal_text()) : std::string();
 }
 
-class X509Certs final : public CertStage {
-  public:
-    Result<void> configure(const ConfigView& config) override;
-    Result<void> probe(Context& context) override;
-    Result<Change> ensure(Context& context, const CertSubject& subject, DeviceSession& session) override;
-    Result<std::string> plan(Context& context, const CertSubject& subject, DeviceSession& session) override;
+Pair take_pair(std::optional<FileContent>& cert, std::optional<FileContent>& key) {
+    return {text_of(cert), key ? std::move(key->bytes) : SecretBytes()};
+}
 
-  private:
-    struct Upload {
-        std::string path;
-        std::string_view content;
-        unsigned mode;
-    };
-
-    Result<Findings> inspect(const std::string& sae) const;
-    Result<void> judge_client(Findings& found, const std::string& sae, std::chrono::sys_seconds ca_expires) const;
-    Result<bool> make_local(Context& context, const std::string& sae, Findings& found) const;
-    [[nodiscard]] std::vector<Upload> copies(const std::string& sae, const Findings& found) const;
-    static Result<bool> is_there(Context& context, FileAccess& files, const Upload& upload);
-    Result<bool> upload(Context& context, FileAccess& files, const std::vector<Upload>& uploads) const;
-
-    std::filesystem::path folder_;
-    bool generate_ = true;
-    Wish ca_wish_;
-    Wish client_wish_;
-    int min_valid_days_ = 0;
-    std::string device_directory_;
-    bool upload_ = true;
-};
+bool absent(const Pair& pair) {
+    return pair.cert.empty() && pair.key.empty();
+}
 
 /// SAE IDs become file names and host names here.
 Result<void> check_sae(const std::string& sae) {
@@ -77,16 +42,29 @@ Result<void> check_sae(const std::string& sae) {
                  "1 to 64 letters, digits, '.', '_' and '-', not beginning with '.', and not 'root'"};
 }
 
+Error bad_ca(const std::string& where, const std::string& why) {
+    return {ErrorCode::config, Retry::never, "the CA " + where + " cannot be used: " + why,
+            "put a good root.crt and root.key there; without them a new CA is made with ca = \"generate\", or fetched "
+            "with ca = \"fetch\", and every KME must be told to trust it"};
+}
+
+}  // namespace
+
+X509Certs::X509Certs()
+    : X509Certs([] { return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()); }) {}
+
 Result<void> X509Certs::configure(const ConfigView& config) {
     const std::string type = config.string("key_type");
     const KeyType key_type = type == "rsa-2048"   ? KeyType::rsa_2048
                              : type == "rsa-3072" ? KeyType::rsa_3072
                                                   : KeyType::ec_p256;
     folder_ = config.path("directory");
-    generate_ = config.string("ca") == "generate";
-    ca_wish_ = {config.string("ca_name"), static_cast<int>(config.integer("ca_valid_days")), key_type};
-    client_wish_ = {"", static_cast<int>(config.integer("valid_days")), key_type};
+    const std::string ca = config.string("ca");
+    source_ = ca == "generate" ? Source::generate : ca == "fetch" ? Source::fetch : Source::provided;
+    ca_wish_ = {config.string("ca_name"), static_cast<int>(config.integer("ca_valid_days")), key_type, {}};
+    client_wish_ = {"", static_cast<int>(config.integer("valid_days")), key_type, {}};
     min_valid_days_ = static_cast<int>(config.integer("min_valid_days"));
+    in_window_only_ = config.string("when") == "window";
     device_directory_ = config.string("device_directory");
     upload_ = config.boolean("upload");
     while (device_directory_.size() > 1 && device_directory_.ends_with('/')) device_directory_.pop_back();
@@ -104,200 +82,331 @@ Result<void> X509Certs::configure(const ConfigView& config) {
                      "no certificate of this CA would be valid long enough");
     }
     if (device_directory_.empty()) return wrong("device_directory is empty", "give a directory, such as certs");
-    return {};
+    return server_.configure(config);
 }
 
-Result<Findings> X509Certs::inspect(const std::string& sae) const {
-    std::array<std::optional<FileContent>, 4> files;
-    const std::array names{std::string("root.crt"), std::string("root.key"), sae + ".crt", sae + ".key"};
+Result<X509Certs::Findings> X509Certs::inspect(const CertSubject& subject) const {
+    const std::string& sae = subject.sae;
+    const std::array names{std::string("root.crt"), std::string("root.key"), sae + ".crt", sae + ".key",
+                           sae + ".crt" + before,   sae + ".key" + before};
+    std::array<std::optional<FileContent>, names.size()> files;
     Findings found;
     for (std::size_t i = 0; i < names.size(); ++i) {
         auto file = read_file(folder_ / names[i]);
         if (!file) return std::move(file).error();
         files[i] = std::move(file).value();
-        if (files[i] && files[i]->open_to_others && names[i].ends_with(".key")) found.exposed.push_back(names[i]);
+        if (files[i] && files[i]->open_to_others && i % 2 == 1) found.exposed.push_back(names[i]);
     }
-    found.ca.cert = text_of(files[0]);
-    if (files[1]) found.ca.key = std::move(files[1]->bytes);
-    found.client.cert = text_of(files[2]);
-    if (files[3]) found.client.key = std::move(files[3]->bytes);
+    const bool has_ca = files[0].has_value();
+    const bool has_ca_key = files[1].has_value();
+    found.ca = take_pair(files[0], files[1]);
+    found.client = take_pair(files[2], files[3]);
+    found.before = take_pair(files[4], files[5]);
 
-    const std::string ca_path = (folder_ / names[0]).string();
-    if (!files[0]) {
-        if (!generate_ || files[1]) {
-            return Error{ErrorCode::config, Retry::never, "there is no CA certificate " + ca_path,
-                         generate_ ? "root.key is there alone: put its certificate back or take it away"
-                                   : "put root.crt there, and root.key if certificates are to be made here"};
+    if (!has_ca) {
+        if (source_ == Source::provided || has_ca_key) {
+            return Error{ErrorCode::config, Retry::never, "there is no CA certificate " + place("root.crt"),
+                         has_ca_key ? "root.key is there alone: put its certificate back or take it away"
+                                    : "put root.crt there, and root.key if certificates are to be made here"};
         }
         found.make_ca = true;
         found.renew = "there is no CA yet";
         return found;
     }
-    const CaState state = judge_ca(found.ca.cert, found.ca.key);
-    if (!state.unusable.empty()) {
-        return Error{
-            ErrorCode::config, Retry::never, "the CA " + ca_path + " cannot be used: " + state.unusable,
-            "put a good root.crt and root.key there; without them, and with ca = \"generate\", a new CA is made, "
-            "which every KME must be told to trust"};
+    const CaState ca = judge_ca(found.ca.cert, found.ca.key, now_());
+    if (!ca.unusable.empty()) return bad_ca(place("root.crt"), ca.unusable);
+    const auto judged = [&](const Pair& pair) {
+        return absent(pair) ? Judgement{Health::bad, "there is no certificate yet", {}, {}}
+                            : judge(found.ca.cert, pair.cert, pair.key, sae, min_valid_days_, now_());
+    };
+    found.state = judged(found.client);
+    const Judgement old = judged(found.before);
+    // The same pair in both places is what a crash leaves before the new one was written.
+    found.before_works = old.health != Health::bad && found.before.cert != found.client.cert;
+    if (found.state.health == Health::bad && found.before_works) {
+        found.put_back = true;
+        found.state = old;
     }
-    if (auto judged = judge_client(found, sae, state.expires); !judged) return std::move(judged).error();
+    if (auto decided = decide(subject, ca.expires, found); !decided) return std::move(decided).error();
     return found;
 }
 
-/// Sets `renew` or `warning`; an error when the certificate cannot be used and cannot be made here.
-Result<void> X509Certs::judge_client(Findings& found, const std::string& sae,
-                                     std::chrono::sys_seconds ca_expires) const {
-    Judgement client{Health::bad, "there is no certificate yet"};
-    if (!found.client.cert.empty() || !found.client.key.empty()) {
-        client = judge(found.ca.cert, found.client.cert, found.client.key, sae, min_valid_days_);
-    }
-    if (client.health == Health::good) return {};
-    const bool lasts = ca_expires > std::chrono::system_clock::now() + std::chrono::days{min_valid_days_};
-    if (!found.ca.key.empty() && (lasts || client.health == Health::bad)) {
-        found.renew = client.why;
-        if (!lasts) found.warning = "the CA itself expires soon: put a new one there and let every KME trust it";
-        return {};
-    }
-    if (client.health == Health::expiring) {
-        found.warning = sae + ": " + client.why + ", and " +
-                        (lasts ? "root.key is not here to renew it" : "the CA itself expires soon");
-        return {};
-    }
-    return Error{ErrorCode::config, Retry::never, (folder_ / (sae + ".crt")).string() + ": " + client.why,
-                 "put a good certificate and key there, or root.key so that they can be made here"};
+bool X509Certs::waits_for_window(std::chrono::sys_seconds expires) const {
+    const auto now = now_();
+    return in_window_only_ && !in_window(now) && expires > window_closes(now);
 }
 
-/// Brings the folder into order. Called under the lock.
-Result<bool> X509Certs::make_local(Context& context, const std::string& sae, Findings& found) const {
-    auto inspected = inspect(sae);
-    if (!inspected) return std::move(inspected).error();
-    found = std::move(inspected).value();
-    if (!found.warning.empty()) context.log(LogLevel::warning, found.warning);
-    for (const auto& name : found.exposed) {
-        context.log(LogLevel::warning, (folder_ / name).string() + " was open to others; now it is not");
-        if (auto done = make_private(folder_ / name); !done) return std::move(done).error();
+/// Sets `renew`, `note` or `warning`; an error when the certificate cannot be used and cannot be made here.
+Result<void> X509Certs::decide(const CertSubject& subject, std::chrono::sys_seconds ca_expires, Findings& found) const {
+    const Judgement& state = found.state;
+    const bool bad = state.health == Health::bad;
+    const bool forced = !bad && subject.renew_made_before && state.made < *subject.renew_made_before;
+    if (state.health == Health::good && !forced) return {};
+    if (!bad && !forced && waits_for_window(state.expires)) {
+        found.note = subject.sae + ": " + state.why + "; renewed in the next window (when = \"window\")";
+        return {};
     }
-    bool changed = !found.exposed.empty();
-    if (found.make_ca) {
-        auto ca = make_ca(context, ca_wish_);
+    const bool can_sign = !found.ca.key.empty() || (source_ == Source::fetch && server_.has_key());
+    const bool lasts = ca_expires > now_() + std::chrono::days{min_valid_days_};
+    if (bad && !can_sign) {
+        return Error{ErrorCode::config, Retry::never, place(subject.sae + ".crt") + ": " + state.why,
+                     "put a good certificate and key there, or root.key so that they can be made here"};
+    }
+    const std::string why = state.why.empty() ? "a new one was asked for" : state.why;
+    if (!can_sign || (!bad && !forced && !lasts)) {
+        found.warning = subject.sae + ": " + why + ", and " +
+                        (can_sign ? "the CA itself expires soon" : "root.key is not here to renew it");
+        return {};
+    }
+    found.renew = why;
+    if (!lasts) found.warning = "the CA itself expires soon: put a new one there and let every KME trust it";
+    return {};
+}
+
+Result<void> X509Certs::get_ca(Context& context, Findings& found) const {
+    if (source_ == Source::generate) {
+        Wish wish = ca_wish_;
+        wish.made = now_();
+        auto ca = make_ca(context, wish);
         if (!ca) return std::move(ca).error();
         found.ca = std::move(ca).value();
         // The key first: a certificate without its key would pass for a provided CA.
         auto written = write_files(folder_, {{"root.key", found.ca.key.reveal_text(), private_mode},
                                              {"root.crt", found.ca.cert, public_mode}});
-        if (!written) return std::move(written).error();
-        context.log(LogLevel::notice, "made the CA " + (folder_ / "root.crt").string() + "; the KMEs must trust it");
-        changed = true;
+        if (!written) return written;
+        context.log(LogLevel::notice, "made the CA " + place("root.crt") + "; the KMEs must trust it");
+        return {};
     }
-    if (!found.renew.empty()) {
-        Wish wish = client_wish_;
-        wish.name = sae;
-        auto client = issue(context, found.ca, wish);
-        if (!client) return std::move(client).error();
-        found.client = std::move(client).value();
-        auto written = write_files(folder_, {{sae + ".key", found.client.key.reveal_text(), private_mode},
-                                             {sae + ".crt", found.client.cert, public_mode}});
-        if (!written) return std::move(written).error();
-        context.log(LogLevel::info, "made a certificate for " + sae + ": " + found.renew);
-        changed = true;
+    auto fetched = server_.fetch(context, false);
+    if (!fetched) return std::move(fetched).error();
+    const CaState ca = judge_ca(fetched->cert, {}, now_());
+    if (!ca.unusable.empty()) return bad_ca(server_.cert_place(), ca.unusable);
+    found.ca = {std::move(fetched->cert), {}};
+    if (auto written = write_files(folder_, {{"root.crt", found.ca.cert, public_mode}}); !written) return written;
+    context.log(LogLevel::notice, "fetched the CA " + place("root.crt") + " from " + server_.cert_place());
+    return {};
+}
+
+/// The device's own pair where it is good: then there is no need for another. Empty when it is not.
+Result<Pair> X509Certs::from_device(Context& context, const std::string& sae, const Findings& found,
+                                    FileAccess& device) const {
+    const DeviceCopies there(device, device_directory_);
+    auto cert = there.get(context, sae + ".crt");
+    if (!cert || cert->empty()) return cert ? Result<Pair>(Pair{}) : std::move(cert).error();
+    auto key = there.get(context, sae + ".key");
+    if (!key) return std::move(key).error();
+    Pair pair{std::string(cert->reveal_text()), std::move(key).value()};
+    const auto judged = judge(found.ca.cert, pair.cert, pair.key, sae, min_valid_days_, now_());
+    return judged.health == Health::good ? std::move(pair) : Pair{};
+}
+
+Result<Pair> X509Certs::sign(Context& context, const std::string& sae, Findings& found) const {
+    Pair ca{found.ca.cert, found.ca.key.clone()};
+    if (ca.key.empty()) {
+        // The CA's key is never written down here.
+        auto fetched = server_.fetch(context, true);
+        if (!fetched) return std::move(fetched).error();
+        ca.key = std::move(fetched->key);
+        const CaState state = judge_ca(ca.cert, ca.key, now_());
+        if (!state.unusable.empty()) {
+            return Error{
+                ErrorCode::conflict, Retry::never,
+                "the CA of " + server_.cert_place() + " is not that of " + place("root.crt") + ": " + state.unusable,
+                "to change the CA, let every KME trust the new one, then take root.crt away"};
+        }
     }
-    return changed;
+    Wish wish = client_wish_;
+    wish.name = sae;
+    wish.made = now_();
+    return issue(context, ca, wish);
 }
 
-std::vector<X509Certs::Upload> X509Certs::copies(const std::string& sae, const Findings& found) const {
-    const std::string base = device_directory_ == "/" ? "/" : device_directory_ + "/";
-    return {{base + "root.crt", found.ca.cert, public_mode},
-            {base + sae + ".key", found.client.key.reveal_text(), private_mode},
-            {base + sae + ".crt", found.client.cert, public_mode}};
+Result<void> X509Certs::write_pair(const std::string& sae, const Pair& pair, const char* suffix) const {
+    return write_files(folder_, {{sae + ".key" + suffix, pair.key.reveal_text(), private_mode},
+                                 {sae + ".crt" + suffix, pair.cert, public_mode}});
 }
 
-Result<bool> X509Certs::is_there(Context& context, FileAccess& files, const Upload& upload) {
-    auto there = files.get(context, upload.path);
-    if (there) return there->same_as(SecretBytes(upload.content));
-    if (there.error().code == ErrorCode::not_found) return false;
-    return std::move(there).error();
+Result<void> X509Certs::forget_before(const std::string& sae) const {
+    auto done = remove_file(folder_ / (sae + ".key" + before));
+    return done ? remove_file(folder_ / (sae + ".crt" + before)) : done;
 }
 
-/// The directory, and those above it as far as they are missing.
-Result<void> make_directories(Context& context, FileAccess& files, const std::string& directory) {
-    auto made = files.make_directory(context, directory, 0700);
-    const auto slash = directory.rfind('/');
-    if (made || slash == std::string::npos || slash == 0) return made;
-    if (auto above = make_directories(context, files, directory.substr(0, slash)); !above) return above;
-    return files.make_directory(context, directory, 0700);
-}
-
-Result<bool> X509Certs::upload(Context& context, FileAccess& files, const std::vector<Upload>& uploads) const {
-    bool changed = false;
-    for (const Upload& upload : uploads) {
-        auto there = is_there(context, files, upload);
-        if (!there) return there;
-        if (*there) continue;
-        if (!changed) {
-            if (auto made = make_directories(context, files, device_directory_); !made) return std::move(made).error();
-        }
-        if (auto put = files.put(context, upload.path, SecretBytes(upload.content), upload.mode); !put) {
-            return std::move(put).error();
-        }
-        there = is_there(context, files, upload);
-        if (!there) return there;
-        if (!*there) {
-            return Error{ErrorCode::conflict, Retry::safe, upload.path + " on the device is not what was written to it",
-                         "does something else write there, or is the device's file system full?"};
-        }
-        changed = true;
+Result<bool> X509Certs::make_local(Context& context, const CertSubject& subject, FileAccess* device,
+                                   Findings& found) const {
+    const std::string& sae = subject.sae;
+    const auto look = [&]() -> Result<void> {
+        auto inspected = inspect(subject);
+        if (!inspected) return std::move(inspected).error();
+        found = std::move(inspected).value();
+        return {};
+    };
+    if (auto looked = look(); !looked) return std::move(looked).error();
+    bool changed = !found.exposed.empty();
+    for (const auto& name : found.exposed) {
+        context.log(LogLevel::warning, place(name) + " was open to others; now it is not");
+        if (auto done = make_private(folder_ / name); !done) return std::move(done).error();
     }
-    return changed;
+    if (found.make_ca) {
+        if (auto got = get_ca(context, found); !got) return std::move(got).error();
+        changed = true;
+        if (auto looked = look(); !looked) return std::move(looked).error();
+    }
+    if (found.put_back) {
+        context.log(LogLevel::warning, place(sae + ".crt") + " and its key were damaged; the pair before is back");
+        if (auto written = write_pair(sae, found.before, ""); !written) return std::move(written).error();
+        if (auto forgotten = forget_before(sae); !forgotten) return std::move(forgotten).error();
+        changed = true;
+        if (auto looked = look(); !looked) return std::move(looked).error();
+    }
+    if (absent(found.client) && device != nullptr) {
+        auto theirs = from_device(context, sae, found, *device);
+        if (!theirs) return std::move(theirs).error();
+        if (!absent(*theirs)) {
+            if (auto written = write_pair(sae, *theirs, ""); !written) return std::move(written).error();
+            context.log(LogLevel::info, "took the certificate for " + sae + " from the device");
+            changed = true;
+            if (auto looked = look(); !looked) return std::move(looked).error();
+        }
+    }
+    if (!found.warning.empty()) context.log(LogLevel::warning, found.warning);
+    if (!found.note.empty()) context.log(LogLevel::info, found.note);
+    if (!found.before_works && !absent(found.before)) {
+        if (auto forgotten = forget_before(sae); !forgotten) return std::move(forgotten).error();
+        found.before = {};
+    }
+    if (found.renew.empty()) return changed;
+
+    const bool works = found.state.health != Health::bad;
+    auto client = sign(context, sae, found);
+    if (!client) {
+        const bool stop = client.error().code == ErrorCode::cancelled;
+        if (!works || stop) return std::move(client).error();
+        context.log(LogLevel::warning, sae + ": " + found.renew + ", and it cannot be renewed: " + client.error().what);
+        return changed;
+    }
+    if (works && !found.before_works) {
+        if (auto kept = write_pair(sae, found.client, before); !kept) return std::move(kept).error();
+        found.before = std::move(found.client);
+        found.before_works = true;
+    }
+    found.client = std::move(client).value();
+    if (auto written = write_pair(sae, found.client, ""); !written) return std::move(written).error();
+    context.log(LogLevel::info, "made a certificate for " + sae + ": " + found.renew);
+    return true;
+}
+
+FileAccess* X509Certs::device_files(DeviceSession& session) const {
+    return upload_ ? session.files() : nullptr;
+}
+
+std::vector<Copy> X509Certs::copies(const std::string& sae, const Findings& found, bool on_trial) {
+    std::vector<Copy> all{{"root.crt", found.ca.cert, public_mode}};
+    if (on_trial) return all;  // the device keeps what is known to work
+    all.push_back({sae + ".key", found.client.key.reveal_text(), private_mode});
+    all.push_back({sae + ".crt", found.client.cert, public_mode});
+    return all;
 }
 
 Result<Change> X509Certs::ensure(Context& context, const CertSubject& subject, DeviceSession& session) {
     if (auto good = check_sae(subject.sae); !good) return std::move(good).error();
+    FileAccess* device = device_files(session);
     Findings found;
     bool changed = false;
     {
         auto lock = FolderLock::take(context, folder_);
         if (!lock) return std::move(lock).error();
-        auto made = make_local(context, subject.sae, found);
+        auto made = make_local(context, subject, device, found);
         if (!made) return std::move(made).error();
         changed = *made;
     }
-    if (upload_ && session.files() != nullptr) {
-        auto uploaded = upload(context, *session.files(), copies(subject.sae, found));
+    const bool on_trial = subject.provable && found.before_works;
+    if (device != nullptr) {
+        auto uploaded = DeviceCopies(*device, device_directory_).put(context, copies(subject.sae, found, on_trial));
         if (!uploaded) return std::move(uploaded).error();
         changed = changed || *uploaded;
     }
+    if (on_trial) return Change::on_trial;
     return changed ? Change::changed : Change::unchanged;
 }
 
+Result<void> X509Certs::conclude(Context& context, const CertSubject& subject, DeviceSession& session, bool accepted) {
+    const std::string& sae = subject.sae;
+    if (auto good = check_sae(sae); !good) return good;
+    Findings found;
+    {
+        auto lock = FolderLock::take(context, folder_);
+        if (!lock) return std::move(lock).error();
+        auto inspected = inspect({sae, subject.device, subject.provable, {}});
+        if (!inspected) return std::move(inspected).error();
+        found = std::move(inspected).value();
+        if (!found.before_works || found.put_back) return {};  // concluded already, for another link
+        if (!accepted) {
+            if (auto written = write_pair(sae, found.before, ""); !written) return written;
+        }
+        if (auto forgotten = forget_before(sae); !forgotten) return forgotten;
+    }
+    if (!accepted) {
+        context.log(LogLevel::warning, "the KME refused the new certificate of " + sae +
+                                           ", so the one before is back: does the KME trust " + place("root.crt") +
+                                           "?");
+        return {};
+    }
+    context.log(LogLevel::info, "the KME accepted the new certificate of " + sae + "; the one before is gone");
+    FileAccess* device = device_files(session);
+    if (device == nullptr) return {};
+    auto uploaded = DeviceCopies(*device, device_directory_).put(context, copies(sae, found, false));
+    return uploaded ? Result<void>{} : std::move(uploaded).error();
+}
+
 Result<std::string> X509Certs::plan(Context& context, const CertSubject& subject, DeviceSession& session) {
-    if (auto good = check_sae(subject.sae); !good) return std::move(good).error();
-    const auto found = inspect(subject.sae);
-    if (!found) return found.error();
+    const std::string& sae = subject.sae;
+    if (auto good = check_sae(sae); !good) return std::move(good).error();
+    auto found = inspect(subject);
+    if (!found) return std::move(found).error();
+    FileAccess* device = device_files(session);
     std::string words;
     const auto say = [&words](const std::string& more) { words += (words.empty() ? "" : "; ") + more; };
-    for (const auto& name : found->exposed) say("close " + (folder_ / name).string() + " to others");
-    if (found->make_ca) say("make the CA " + (folder_ / "root.crt").string());
-    if (!found->renew.empty()) {
-        say("make " + (folder_ / (subject.sae + ".crt")).string() + " and its key (" + found->renew + ")");
+    for (const auto& name : found->exposed) say("close " + place(name) + " to others");
+    if (found->make_ca) {
+        say(source_ == Source::fetch ? "fetch the CA " + place("root.crt") + " from " + server_.cert_place()
+                                     : "make the CA " + place("root.crt"));
     }
-    if (upload_ && session.files() != nullptr) {
+    if (found->put_back) say("put the pair before " + place(sae + ".crt") + " back");
+    if (absent(found->client) && !found->make_ca && device != nullptr) {
+        auto theirs = from_device(context, sae, *found, *device);
+        if (!theirs) return std::move(theirs).error();
+        if (!absent(*theirs)) {
+            say("take " + sae + ".crt and its key from the device");
+            found->client = std::move(theirs).value();
+            found->renew.clear();
+        }
+    }
+    const bool on_trial =
+        subject.provable && (found->before_works || (!found->renew.empty() && found->state.health != Health::bad));
+    if (!found->renew.empty()) {
+        say("make " + place(sae + ".crt") + " and its key (" + found->renew + ")" +
+            (on_trial ? " and keep the old pair until the KME accepted the new one" : ""));
+    } else if (on_trial) {
+        say("try " + place(sae + ".crt") + " at the KME");
+    }
+    if (device != nullptr) {
+        const DeviceCopies there(*device, device_directory_);
         std::string names;
-        for (const Upload& copy : copies(subject.sae, *found)) {
-            const bool is_root = copy.path.ends_with("/root.crt");
-            bool stays = is_root ? !found->make_ca : found->renew.empty();
+        for (const Copy& copy : copies(sae, *found, on_trial)) {
+            bool stays = copy.name == "root.crt" ? !found->make_ca : found->renew.empty();
             if (stays) {
-                auto there = is_there(context, *session.files(), copy);
-                if (!there) return std::move(there).error();
-                stays = *there;
+                auto same = there.is_there(context, copy);
+                if (!same) return std::move(same).error();
+                stays = *same;
             }
-            if (!stays) names += (names.empty() ? "" : ", ") + copy.path;
+            if (!stays) names += (names.empty() ? "" : ", ") + there.path(copy.name);
         }
         if (!names.empty()) say("upload " + names);
     }
     return words;
 }
 
-Result<void> X509Certs::probe(Context&) {
+Result<void> X509Certs::probe(Context& context) {
     auto path = folder_;
     std::error_code ignored;
     while (!std::filesystem::exists(path, ignored) && path.has_relative_path()) path = path.parent_path();
@@ -309,45 +418,18 @@ Result<void> X509Certs::probe(Context&) {
     auto key = read_file(folder_ / "root.key");
     if (!cert || !key) return !cert ? std::move(cert).error() : std::move(key).error();
     if (!*cert) {
-        if (generate_ && !*key) return {};
-        return Error{ErrorCode::config, Retry::never, "there is no CA certificate " + (folder_ / "root.crt").string(),
+        if (source_ == Source::fetch && !*key) {
+            auto fetched = server_.fetch(context, server_.has_key());
+            if (!fetched) return std::move(fetched).error();
+            const CaState state = judge_ca(fetched->cert, fetched->key, now_());
+            return state.unusable.empty() ? Result<void>{} : bad_ca(server_.cert_place(), state.unusable);
+        }
+        if (source_ == Source::generate && !*key) return {};
+        return Error{ErrorCode::config, Retry::never, "there is no CA certificate " + place("root.crt"),
                      "put root.crt there, or use ca = \"generate\" with an empty directory"};
     }
-    const CaState state = judge_ca(text_of(*cert), *key ? (*key)->bytes.clone() : SecretBytes());
-    if (state.unusable.empty()) return {};
-    return Error{ErrorCode::config, Retry::never,
-                 "the CA " + (folder_ / "root.crt").string() + " cannot be used: " + state.unusable,
-                 "put a good root.crt and root.key there"};
+    const CaState state = judge_ca(text_of(*cert), *key ? (*key)->bytes.clone() : SecretBytes(), now_());
+    return state.unusable.empty() ? Result<void>{} : bad_ca(place("root.crt"), state.unusable);
 }
 
-constexpr std::array stages{StageInfo{StageKind::certs, "", "", &create_stage<X509Certs>, &destroy_stage}};
-constexpr std::array fields{
-    Field{Scope::certs, FieldType::path, "directory", true, nullptr, nullptr,
-          "Directory on this machine for root.crt, root.key, SAE.crt and SAE.key; made when absent."},
-    Field{Scope::certs, FieldType::one_of, "ca", false, "generate", "generate|provided",
-          "generate makes a CA when the directory has none; provided insists that root.crt is there."},
-    Field{Scope::certs, FieldType::string, "ca_name", false, "qkd-macsec CA", nullptr,
-          "Common name of a generated CA, 1 to 64 characters."},
-    Field{Scope::certs, FieldType::integer, "ca_valid_days", false, "1825", "2..36500",
-          "Days for which a generated CA is valid."},
-    Field{Scope::certs, FieldType::integer, "valid_days", false, "365", "1..3650",
-          "Days for which a new client certificate is valid; never longer than its CA."},
-    Field{Scope::certs, FieldType::integer, "min_valid_days", false, "10", "0..3649",
-          "A certificate that expires within so many days is renewed."},
-    Field{Scope::certs, FieldType::one_of, "key_type", false, "ec-p256", "ec-p256|rsa-2048|rsa-3072",
-          "Kind of new keys, of the CA and of SAEs."},
-    Field{
-        Scope::certs, FieldType::string, "device_directory", false, "certs", nullptr,
-        "Directory on the devices for the copies; made 0700 when absent. A relative path counts from the login user's "
-        "home directory."},
-    Field{Scope::certs, FieldType::boolean, "upload", false, "true", nullptr,
-          "Keep copies of root.crt, SAE.crt and SAE.key on the device, for what runs there."},
-};
-
-}  // namespace
 }  // namespace qkd::certs
-
-using qkd::certs::fields;
-using qkd::certs::stages;
-QKD_PLUGIN("certs-x509", "1.0.0", "qkd-macsec", "Client certificates for SAEs from a CA in a directory", "stable",
-           stages, fields)

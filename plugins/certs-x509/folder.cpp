@@ -130,6 +130,11 @@ Result<void> write_files(const std::filesystem::path& folder, const std::vector<
     return {};
 }
 
+Result<void> remove_file(const std::filesystem::path& file) {
+    if (::unlink(file.c_str()) != 0 && errno != ENOENT) return broken("remove", file, errno);
+    return {};
+}
+
 Result<void> make_private(const std::filesystem::path& file) {
     if (::chmod(file.c_str(), S_IRUSR | S_IWUSR) != 0) return broken("protect", file, errno);
     return {};

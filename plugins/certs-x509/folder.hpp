@@ -45,6 +45,9 @@ struct NewFile {
 /// Writes all files beside their places first, then renames them in order.
 Result<void> write_files(const std::filesystem::path& folder, const std::vector<NewFile>& files);
 
+/// A file that is not there is success.
+Result<void> remove_file(const std::filesystem::path& file);
+
 /// Takes a file's permissions away from everybody but its owner.
 Result<void> make_private(const std::filesystem::path& file);
 

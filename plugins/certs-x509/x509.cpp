@@ -89,10 +89,6 @@ std::chrono::sys_seconds time_of(const ASN1_TIME* time) {
     return std::chrono::sys_seconds{std::chrono::seconds{::timegm(&fields)}};
 }
 
-std::chrono::sys_seconds now() {
-    return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
-}
-
 std::string date(std::chrono::sys_seconds time) {
     const std::chrono::year_month_day day{std::chrono::floor<std::chrono::days>(time)};
     std::array<char, 16> text{};
@@ -120,13 +116,15 @@ Result<Pair> make(Context& context, const Wish& wish, X509* issuer, EVP_PKEY* si
     const Owned<EVP_PKEY> key = std::move(made).value();
     const Owned<X509> cert(X509_new());
     const Owned<BIGNUM> serial(BN_new());
+    std::time_t made_at = std::chrono::system_clock::to_time_t(wish.made);
+    const int head_start = static_cast<int>(validity_head_start.count());
     // RFC 5280 section 4.1.2.2: positive, at most 20 octets; random, so that no counter has to be kept.
     bool ok = cert != nullptr && serial != nullptr &&
               BN_rand(serial.get(), 159, BN_RAND_TOP_ONE, BN_RAND_BOTTOM_ANY) == 1 &&
               BN_to_ASN1_INTEGER(serial.get(), X509_get_serialNumber(cert.get())) != nullptr &&
               X509_set_version(cert.get(), X509_VERSION_3) == 1 && X509_set_pubkey(cert.get(), key.get()) == 1 &&
-              X509_gmtime_adj(X509_getm_notBefore(cert.get()), -3600) != nullptr &&
-              X509_time_adj_ex(X509_getm_notAfter(cert.get()), wish.valid_days, 0, nullptr) != nullptr;
+              X509_time_adj_ex(X509_getm_notBefore(cert.get()), 0, -head_start, &made_at) != nullptr &&
+              X509_time_adj_ex(X509_getm_notAfter(cert.get()), wish.valid_days, 0, &made_at) != nullptr;
     if (!ok) return failed("make a certificate");
     if (issuer != nullptr && time_of(X509_get0_notAfter(issuer)) < time_of(X509_get0_notAfter(cert.get()))) {
         ok = X509_set1_notAfter(cert.get(), X509_get0_notAfter(issuer)) == 1;
@@ -183,7 +181,7 @@ Result<Pair> issue(Context& context, const Pair& ca, const Wish& wish) {
                  {NID_subject_alt_name, "DNS:" + wish.name}});
 }
 
-CaState judge_ca(const std::string& cert, const SecretBytes& key) {
+CaState judge_ca(const std::string& cert, const SecretBytes& key, std::chrono::sys_seconds now) {
     CaState state;
     const Owned<X509> ca = read_cert(cert);
     if (ca == nullptr) {
@@ -194,7 +192,7 @@ CaState judge_ca(const std::string& cert, const SecretBytes& key) {
     const Owned<EVP_PKEY> own = key.empty() ? nullptr : read_key(key);
     if (X509_check_ca(ca.get()) != 1) {
         state.unusable = "it is no CA certificate (basic constraints CA:TRUE)";
-    } else if (state.expires <= now()) {
+    } else if (state.expires <= now) {
         state.unusable = "it expired on " + date(state.expires);
     } else if (!key.empty() && own == nullptr) {
         state.unusable = "its key is no unencrypted PEM key";
@@ -206,8 +204,8 @@ CaState judge_ca(const std::string& cert, const SecretBytes& key) {
 }
 
 Judgement judge(const std::string& ca_cert, const std::string& cert, const SecretBytes& key, const std::string& name,
-                int min_days) {
-    const auto bad = [](std::string why) { return Judgement{Health::bad, std::move(why)}; };
+                int min_days, std::chrono::sys_seconds now) {
+    const auto bad = [](std::string why) { return Judgement{Health::bad, std::move(why), {}, {}}; };
     const Owned<X509> ca = read_cert(ca_cert);
     const Owned<X509> own = read_cert(cert);
     if (own == nullptr) return bad("the certificate is no PEM certificate");
@@ -226,12 +224,14 @@ Judgement judge(const std::string& ca_cert, const std::string& cert, const Secre
     if (!named) return bad("the certificate is for '" + common_name(own.get()) + "'");
     const auto begin = time_of(X509_get0_notBefore(own.get()));
     const auto end = time_of(X509_get0_notAfter(own.get()));
-    if (begin > now()) return bad("the certificate is valid from " + date(begin) + " only");
-    if (end <= now()) return bad("the certificate expired on " + date(end));
-    if (end <= now() + std::chrono::days{min_days}) {
-        return {Health::expiring, "the certificate expires on " + date(end)};
+    if (begin > now) return bad("the certificate is valid from " + date(begin) + " only");
+    if (end <= now) return bad("the certificate expired on " + date(end));
+    // Others give no head start: then that time would not have come yet.
+    const auto made = begin + validity_head_start <= now ? begin + validity_head_start : begin;
+    if (end <= now + std::chrono::days{min_days}) {
+        return {Health::expiring, "the certificate expires on " + date(end), made, end};
     }
-    return {};
+    return {Health::good, "", made, end};
 }
 
 }  // namespace qkd::certs

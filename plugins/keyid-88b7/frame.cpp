@@ -32,8 +32,8 @@ Number get(std::span<const std::uint8_t> in, std::size_t at) {
 }
 
 Octets tagged_octets(std::span<const std::uint8_t> body) {
-    Octets all(tag_domain.begin(), tag_domain.end());
-    all.insert(all.end(), body.begin(), body.end());
+    Octets all(tag_domain.size() + body.size());
+    std::copy(body.begin(), body.end(), std::copy(tag_domain.begin(), tag_domain.end(), all.begin()));
     return all;
 }
 

@@ -44,6 +44,7 @@ enum class Defect : std::uint8_t {
     wrong_end,
     // certs
     never_content,
+    always_concludes,
     plan_writes,
     open_key,
     slow_ensure,
@@ -175,6 +176,10 @@ class Certifies final : public Fixture<CertStage> {
         support::write_file(file, "-----BEGIN PRIVATE KEY-----\nbm90IGEga2V5\n-----END PRIVATE KEY-----\n");
         (void)::chmod(file.c_str(), defect == Defect::open_key ? 0644 : 0600);
         return Change::changed;
+    }
+    Result<void> conclude(Context&, const CertSubject& subject, DeviceSession&, bool) override {
+        if (defect == Defect::always_concludes) std::filesystem::remove(key_of(subject));
+        return {};
     }
     Result<std::string> plan(Context&, const CertSubject& subject, DeviceSession&) override {
         if (std::filesystem::exists(key_of(subject))) return std::string();
@@ -375,6 +380,7 @@ INSTANTIATE_TEST_SUITE_P(Defects, BrokenStages,
                                     {&connect_plugin, Defect::wrong_end, "connect.deadline"},
                                     {&connect_plugin, Defect::wrong_end, "connect.stop"},
                                     {&certs_plugin, Defect::never_content, "certs.idempotent"},
+                                    {&certs_plugin, Defect::always_concludes, "certs.trial"},
                                     {&certs_plugin, Defect::plan_writes, "certs.plan"},
                                     {&certs_plugin, Defect::open_key, "certs.private"},
                                     {&certs_plugin, Defect::slow_ensure, "certs.deadline"},

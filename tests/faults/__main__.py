@@ -49,6 +49,7 @@ def arguments():
     top.add_argument("--json", metavar="FILE", help="write the counts as JSON")
     top.add_argument("--out", metavar="DIR", default=REPOSITORY / "build" / "faults",
                      help="matrix.html and the folders of failed cases go there (build/faults)")
+    top.add_argument("--keep", action="store_true", help="keep the folders of good cases too")
     top.add_argument("--bin", metavar="DIR", default=os.environ.get("QKD_BIN", REPOSITORY / "build" / "release" / "bin"),
                      help="where qkd-macsec, junos-sim and kme-sim are (default: $QKD_BIN, else build/release/bin)")
     top.add_argument("--promises", metavar="FILE", default=REPOSITORY / "docs" / "rotation.md",
@@ -68,7 +69,7 @@ def worker(number, jobs, results, base, out, options, table):
             while (current := jobs.get()) is not None:
                 case = cases[current]
                 pair = bench.pairs[case.rollover, case.preceding]
-                results.put(CaseRun(case, pair, out / "cases" / case.name, table).run())
+                results.put(CaseRun(case, pair, out / "cases" / case.name, table, options.keep).run())
     except Exception as error:  # the harness is broken, not the program
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         results.put(Verdict(current, void=f"the bench broke: {type(error).__name__}: {error}"))

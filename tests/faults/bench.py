@@ -169,8 +169,9 @@ class Pair:
     def run(self, name, folder, strike=None, *, state=None, deadline=60.0, **timeouts):
         """One run of the program with device time driven for it, with the pair's own state or another. Gives the finished
         Program. May be called while another run on the same pair is under way, from another thread."""
-        pipeline = self.pipeline(state or self.state, name, **timeouts)
-        program = Program([self.bench.qkd, "run", pipeline, "-vvv"], folder, name, self.bench.hold, deadline=deadline)
+        state = state or self.state
+        pipeline = self.pipeline(state, name, **timeouts)
+        program = Program([self.bench.qkd, "run", pipeline, "-vvv"], folder, name, self.bench.hold, state=state, deadline=deadline)
         clock = self.bench.clock
         staged = [clock.now()]
 

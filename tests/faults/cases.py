@@ -101,7 +101,7 @@ QUICK = {
     ("confirm", "lost-answer", "initiator"), ("commit-confirmed", "error", "responder"), ("check", "error", "initiator"),
     ("read-back", "garbage", "responder"), ("lock", "lock-released", "initiator"), ("mint", "kme-503", ""),
     ("fetch", "kme-key-gone", ""), ("fetch", "kme-lost-answer", ""), ("receive", "transport-forged", ""),
-    ("clock", "clock-skew", "responder"), ("lock", "disk-full", ""), ("confirm", "confirm-expired", "responder"),
+    ("clock", "clock-skew", "responder"), ("lock", "disk-full", "last-octet"), ("confirm", "confirm-expired", "responder"),
     ("commit-confirmed", "reboot", "responder"),
 }
 
@@ -231,7 +231,8 @@ def others(rollover, case):
         yield case(step, "second-runner", "", lambda pair, call=call: strikes.SecondRunner(pair, call), slow=True)
     for row, step in (("connect", "connect"), ("mint", "reserve"), ("lock", "stage"), ("commit-confirmed", "commit"),
                       ("confirm", "confirm"), ("verify", "verify"), ("save", "persist")):
-        yield case(row, "disk-full", "", lambda pair, step=step: strikes.DiskFull(pair, step))
+        for place in ("", "last-octet"):
+            yield case(row, "disk-full", place, lambda pair, step=step, place=place: strikes.DiskFull(pair, step, bool(place)))
 
 
 def matrix_rows(cases):

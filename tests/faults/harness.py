@@ -30,8 +30,8 @@ class Verdict:
 class CaseRun:
     """One case on one pair. The pair is left secured on a fresh key, or renewed."""
 
-    def __init__(self, case, pair, folder, promises):
-        self.case, self.pair, self.folder, self.promises = case, pair, folder, promises
+    def __init__(self, case, pair, folder, promises, keep=False):
+        self.case, self.pair, self.folder, self.promises, self.keep_all = case, pair, folder, promises, keep
 
     def run(self):
         begun = time.monotonic()
@@ -53,7 +53,7 @@ class CaseRun:
             self.linger(0)
             for device in self.pair.devices:  # ends sessions that nobody has ended
                 self.pair.bench.reboot(self.pair.device(device))
-        if verdict.good:
+        if verdict.good and not self.keep_all:
             shutil.rmtree(self.folder)
         else:
             self.keep(verdict)

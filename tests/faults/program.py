@@ -22,7 +22,7 @@ def build_hold(folder):
 class Program:
     """`on_line(record)` is called while the thread that wrote the line is held at it; `on_tick()` every few milliseconds."""
 
-    def __init__(self, command, folder, name, hold, *, deadline=60.0):
+    def __init__(self, command, folder, name, hold, *, state, deadline=60.0):
         self.folder, self.name = folder, name
         self.report_file = folder / f"{name}.report.json"
         self.deadline = time.monotonic() + deadline
@@ -31,7 +31,8 @@ class Program:
         self.records = []
         self.line, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.line.settimeout(TICK)
-        environment = {**os.environ, "LD_PRELOAD": str(hold), "QKD_FAULTS_FD": str(far.fileno())}
+        environment = {**os.environ, "LD_PRELOAD": str(hold), "QKD_FAULTS_FD": str(far.fileno()),
+                       "QKD_FAULTS_STATE": str(state), "QKD_FAULTS_FULL": f"{state}.full"}
         # Where the preloaded library comes before a sanitizer's own, that sanitizer would refuse to start.
         environment["ASAN_OPTIONS"] = environment.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
         with open(folder / f"{name}.out", "wb") as out, open(folder / f"{name}.err", "wb") as err:

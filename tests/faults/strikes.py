@@ -536,12 +536,14 @@ class Skew(Strike):
 
 
 class DiskFull(Strike):
-    """The state directory has no room left, from the entry of a step on."""
+    """The state directory has no room left, from the entry of a step on: a small disk of its own is filled up, or, to the last
+    octet, each write is refused (see hold.c)."""
 
-    def __init__(self, pair, step):
+    def __init__(self, pair, step, last_octet):
         super().__init__(pair)
         self.step, self.hit = step, False
-        self.filler = pair.state / "somebody-elses-file"
+        self.refuse = last_octet or not pair.own_disk
+        self.filler = pair.state.with_name("state.full") if self.refuse else pair.state / "somebody-elses-file"
 
     def prepare(self):
         if self.step == "connect":
@@ -553,13 +555,14 @@ class DiskFull(Strike):
 
     def fill(self):
         self.hit = True
-        with open(self.filler, "wb") as file, contextlib.suppress(OSError):
+        if self.refuse:
+            self.filler.touch()
+            return
+        with open(self.filler, "wb") as file:
             for size in (4096, 64, 1):
-                while True:
-                    try:
+                with contextlib.suppress(OSError):
+                    while True:
                         os.write(file.fileno(), b"x" * size)
-                    except OSError:
-                        break
 
     def struck(self):
         return self.hit

@@ -74,7 +74,7 @@ void read_document(std::span<const std::uint8_t> data) {
     target.interfaces = {"et-0/0/9"};
     MemberState state;
     fill_state(model, DeviceZone(), target, state);
-    const auto plan = plan_initial(model, target, {});
+    const auto plan = plan_initial(model, DeviceZone(), target, {});
     if (!find_deviation(model, model, DeviceZone(), {}).empty()) fail("a configuration that differs from itself");
     const auto tree = new_tree();
     append_configuration(tree->append_child("load"), plan);

@@ -91,12 +91,12 @@ Key name_of(const ConfiguredKey* key) {
 
 }  // namespace
 
-const Finding& Bridge::reconcile(const std::array<Snapshot, 2>& seen, KeySet own) {
-    const auto [place, is_new] = findings_.try_emplace(question(seen, own));
+const Finding& Bridge::reconcile(const std::array<Snapshot, 2>& seen, KeySet own, Rollover rollover) {
+    const auto [place, is_new] = findings_.try_emplace(question(seen, own, rollover));
     Finding& finding = place->second;
     if (!is_new) return finding;
     const Readings readings(seen);
-    const auto result = decisions_.reconcile(readings.list, names_of(own));
+    const auto result = decisions_.reconcile(readings.list, names_of(own), rollover);
     finding.base_is_common = result.base_is_common;
     finding.has_base = result.base != nullptr;
     finding.fallback_is_common = result.fallback_is_common;
@@ -122,7 +122,7 @@ const Plan& Bridge::plan(const State& state, Rollover rollover) {
     if (!is_new) return plan;
     const Readings readings(r.seen);
     const auto own = names_of(state.own_runner);
-    const auto reconciliation = decisions_.reconcile(readings.list, own);
+    const auto reconciliation = decisions_.reconcile(readings.list, own, rollover);
     const SecretBytes next = cak_of(r.next), fallback = cak_of(r.fallback_key);
     const Key base_key = reconciliation.base != nullptr ? key_of(reconciliation.base->ckn) : r.first_key;
     const SecretBytes base = cak_of(base_key);

@@ -32,7 +32,7 @@ class Bridge {
   public:
     explicit Bridge(const Decisions& decisions) : decisions_(decisions) {}
 
-    const Finding& reconcile(const std::array<Snapshot, 2>& seen, KeySet own);
+    const Finding& reconcile(const std::array<Snapshot, 2>& seen, KeySet own, Rollover rollover);
     /// `next`, `first_key`, `fallback_key` of the runner; `start` as chosen; nothing is scheduled in a round of groundwork.
     const Plan& plan(const State& state, Rollover rollover);
     /// Nothing missing?

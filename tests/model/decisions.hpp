@@ -14,7 +14,8 @@ struct Decisions {
     std::function<engine::Step(engine::Step, engine::Outcome)> next_step = engine::next_step;
     std::function<engine::Undo(const engine::MemberStanding&, const engine::UndoTerms&)> undo_of = engine::undo_of;
     std::function<engine::KeyView(const engine::MemberReading&)> view_keys = engine::view_keys;
-    std::function<engine::Reconciliation(std::span<const engine::MemberReading>, std::span<const std::string>)>
+    std::function<engine::Reconciliation(std::span<const engine::MemberReading>, std::span<const std::string>,
+                                         Rollover)>
         reconcile = engine::reconcile;
     std::function<MemberChange(const engine::Reconciliation&, std::span<const engine::MemberReading>, std::size_t,
                                Rollover, const engine::ChangeKeys&, std::span<const std::string>, const ConfigEdits*)>

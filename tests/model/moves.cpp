@@ -458,7 +458,7 @@ void Moves::call(State& state, std::size_t m, Fate fate) {
             break;
         case Phase::revert_dead: simple(false, [&] { return revert_at(device, state.journal.run); }); break;
         case Phase::withdraw_leftovers: {
-            const auto& finding = bridge_.reconcile(r.seen, state.own_runner);
+            const auto& finding = bridge_.reconcile(r.seen, state.own_runner, options_.rollover);
             simple(false, [&] { return withdraw_at(device, finding.withdrawals[m]); });
             break;
         }
@@ -728,7 +728,7 @@ void Moves::go(State& state, Phase phase) {
             }
             break;
         case Phase::withdraw_leftovers: {
-            const auto& finding = bridge_.reconcile(r.seen, state.own_runner);
+            const auto& finding = bridge_.reconcile(r.seen, state.own_runner, options_.rollover);
             for (std::size_t m = 0; m < 2; ++m) {
                 if (finding.withdrawals[m] == 0) r.pc[m] = pc_done;
             }
@@ -774,7 +774,7 @@ void Moves::go(State& state, Phase phase) {
 
 void Moves::after_look(State& state) {
     Runner& r = state.runner;
-    const Finding& finding = bridge_.reconcile(r.seen, state.own_runner);
+    const Finding& finding = bridge_.reconcile(r.seen, state.own_runner, options_.rollover);
     if (r.phase != Phase::read_once_more && (finding.withdrawals[0] | finding.withdrawals[1]) != 0) {
         return go(state, Phase::note_withdrawal);
     }
@@ -800,7 +800,7 @@ void Moves::after_look(State& state) {
 void Moves::choose_keys(State& state) {
     Runner& r = state.runner;
     r.start = static_cast<Tick>(std::max(r.clock[0], r.clock[1]) + decisions_.lead());
-    const Finding& finding = bridge_.reconcile(r.seen, state.own_runner);
+    const Finding& finding = bridge_.reconcile(r.seen, state.own_runner, options_.rollover);
     if (!finding.has_base) r.first_key = unused_key(state);
     if (finding.fallback != 0) {
         r.fallback_key = finding.fallback;
@@ -839,7 +839,8 @@ void Moves::barrier(State& state) {
         case Phase::read_once_more: return good ? after_look(state) : finish(state, Outcome::failed);
         case Phase::withdraw_leftovers: return on(Phase::read_once_more);
         case Phase::difference: {
-            const bool needs = chain() && bridge_.reconcile(r.seen, state.own_runner).needs_groundwork;
+            const bool needs =
+                chain() && bridge_.reconcile(r.seen, state.own_runner, options_.rollover).needs_groundwork;
             if (!good || (r.groundwork && needs)) return finish(state, Outcome::failed);
             r.groundwork = needs;
             return finish(state, needs ? Outcome::groundwork : Outcome::done);

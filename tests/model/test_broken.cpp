@@ -69,8 +69,9 @@ TEST(Broken, first_chain_key_that_is_not_the_members_common_one) {
 
 TEST(Broken, groundwork_left_out) {
     Decisions broken;
-    broken.reconcile = [](std::span<const engine::MemberReading> readings, std::span<const std::string> own) {
-        auto result = engine::reconcile(readings, own);
+    broken.reconcile = [](std::span<const engine::MemberReading> readings, std::span<const std::string> own,
+                          Rollover rollover) {
+        auto result = engine::reconcile(readings, own, rollover);
         result.needs_groundwork = false;
         return result;
     };
@@ -81,8 +82,9 @@ TEST(Broken, groundwork_left_out) {
 
 TEST(Broken, another_fallback_for_the_other_half_of_a_first_configuration) {
     Decisions broken;
-    broken.reconcile = [](std::span<const engine::MemberReading> readings, std::span<const std::string> own) {
-        auto result = engine::reconcile(readings, own);
+    broken.reconcile = [](std::span<const engine::MemberReading> readings, std::span<const std::string> own,
+                          Rollover rollover) {
+        auto result = engine::reconcile(readings, own, rollover);
         result.fallback = nullptr;
         return result;
     };
@@ -94,8 +96,9 @@ TEST(Broken, another_fallback_for_the_other_half_of_a_first_configuration) {
 
 TEST(Broken, withdrawal_of_a_key_that_is_in_force_at_the_other_member_already) {
     Decisions broken;
-    broken.reconcile = [](std::span<const engine::MemberReading> readings, std::span<const std::string> own) {
-        auto result = engine::reconcile(readings, own);
+    broken.reconcile = [](std::span<const engine::MemberReading> readings, std::span<const std::string> own,
+                          Rollover rollover) {
+        auto result = engine::reconcile(readings, own, rollover);
         for (std::size_t m = 0; m < 2; ++m) {
             for (const auto* key : result.views[m].pending) {
                 const auto* other = result.views[1 - m].active;
@@ -143,8 +146,9 @@ TEST(Broken, recovery_that_forgets_a_pending_commit) {
 
 TEST(Broken, reconciliation_that_adopts_what_one_member_has) {
     Decisions broken;
-    broken.reconcile = [](std::span<const engine::MemberReading> readings, std::span<const std::string> own) {
-        auto result = engine::reconcile(readings, own);
+    broken.reconcile = [](std::span<const engine::MemberReading> readings, std::span<const std::string> own,
+                          Rollover rollover) {
+        auto result = engine::reconcile(readings, own, rollover);
         if (!result.views.front().pending.empty()) result.adopted = result.views.front().pending.back();
         result.withdrawals.clear();
         return result;

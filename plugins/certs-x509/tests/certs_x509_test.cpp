@@ -10,7 +10,9 @@
 #include <memory>
 #include <thread>
 
+#include "certs_x509.hpp"
 #include "qkd/sdk/certs.hpp"
+#include "schedule.hpp"
 #include "support/fake_network.hpp"
 #include "support/plugin_object.hpp"
 #include "support/temp_dir.hpp"
@@ -36,6 +38,10 @@ namespace {
 
 using Certs = qkd::support::PluginObject<qkd::CertStage>;
 using CertPtr = std::unique_ptr<X509, decltype(&X509_free)>;
+
+std::chrono::sys_seconds now() {
+    return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+}
 
 CertPtr parse(const std::string& pem) {
     BIO* in = BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size()));
@@ -71,14 +77,37 @@ class X509Certs : public testing::Test {
         fs::permissions(folder_ / (name + ".key"), fs::perms::owner_read | fs::perms::owner_write);
     }
     Pair ca(int days = 1000, const std::string& name = "some CA") {
-        auto made = qkd::certs::make_ca(context_, {name, days, KeyType::ec_p256});
+        auto made = qkd::certs::make_ca(context_, {name, days, KeyType::ec_p256, now()});
         EXPECT_TRUE(made) << made.error().what;
         return std::move(made).value();
     }
     Pair client(const Pair& authority, const std::string& name = "mx1", int days = 100) {
-        auto made = qkd::certs::issue(context_, authority, {name, days, KeyType::ec_p256});
+        auto made = qkd::certs::issue(context_, authority, {name, days, KeyType::ec_p256, now()});
         EXPECT_TRUE(made) << made.error().what;
         return std::move(made).value();
+    }
+    /// A subject whose certificate a KME will be asked with.
+    Change tried(qkd::CertStage& stage, std::optional<std::chrono::sys_seconds> renew_made_before = {}) {
+        auto done = stage.ensure(context_, {"mx1", "r1", true, renew_made_before}, *session_);
+        EXPECT_TRUE(done) << done.error().what;
+        return done ? *done : Change::unchanged;
+    }
+    void conclude(qkd::CertStage& stage, bool accepted) {
+        auto done = stage.conclude(context_, {"mx1", "r1", true}, *session_, accepted);
+        EXPECT_TRUE(done) << done.error().what;
+    }
+    std::string on_device(const std::string& name) {
+        const auto& all = network_.device("r1").files;
+        for (const auto& [path, file] : all) {
+            if (fs::path(path).filename() == name) return file.content;
+        }
+        return {};
+    }
+    bool logged(const std::string& words) {
+        for (const auto& line : context_.lines()) {
+            if (line.find(words) != std::string::npos) return true;
+        }
+        return false;
     }
     std::map<std::string, std::string> files() { return qkd::support::files_below(folder_); }
 
@@ -187,7 +216,12 @@ TEST_F(X509Certs, RenewsWhatIsNoGood) {
         const char* why;
     };
     const Row rows[] = {
-        {"missing", [&] { fs::remove(folder_ / "mx1.crt"), fs::remove(folder_ / "mx1.key"); }, "no certificate yet"},
+        {"missing",
+         [&] {
+             fs::remove(folder_ / "mx1.crt"), fs::remove(folder_ / "mx1.key");
+             network_.device("r1").files.clear();
+         },
+         "no certificate yet"},
         {"no key", [&] { fs::remove(folder_ / "mx1.key"); }, "no unencrypted PEM key"},
         {"no certificate", [&] { fs::remove(folder_ / "mx1.crt"); }, "no PEM certificate"},
         {"rubbish", [&] { write_file(folder_ / "mx1.crt", "rubbish"); }, "no PEM certificate"},
@@ -199,6 +233,7 @@ TEST_F(X509Certs, RenewsWhatIsNoGood) {
     };
     auto stage = certs();
     for (const Row& row : rows) {
+        fs::remove_all(folder_);
         fs::create_directories(folder_);
         put(root, "root");
         put(client(root), "mx1");
@@ -211,7 +246,7 @@ TEST_F(X509Certs, RenewsWhatIsNoGood) {
         EXPECT_EQ(must(stage), Change::changed) << row.name;
         EXPECT_EQ(read_file(folder_ / "root.crt"), root.cert) << row.name << ": the CA stays";
         const auto judged = qkd::certs::judge(root.cert, read_file(folder_ / "mx1.crt"),
-                                              SecretBytes(read_file(folder_ / "mx1.key")), "mx1", 360);
+                                              SecretBytes(read_file(folder_ / "mx1.key")), "mx1", 360, now());
         EXPECT_EQ(judged.health, qkd::certs::Health::good) << row.name << ": " << judged.why;
         EXPECT_EQ(mode_of(folder_ / "mx1.key"), 0600U) << row.name;
         EXPECT_EQ(must(stage), Change::unchanged) << row.name;
@@ -322,7 +357,7 @@ TEST_F(X509Certs, ManyAtOnceShareOneCa) {
     for (int i = 0; i < 4; ++i) {
         const std::string sae = "sae-" + std::to_string(i);
         const auto judged = qkd::certs::judge(root, read_file(folder_ / (sae + ".crt")),
-                                              SecretBytes(read_file(folder_ / (sae + ".key"))), sae, 10);
+                                              SecretBytes(read_file(folder_ / (sae + ".key"))), sae, 10, now());
         EXPECT_EQ(judged.health, qkd::certs::Health::good) << judged.why;
     }
 }
@@ -348,7 +383,7 @@ TEST_F(X509Certs, MakesRsaKeysAndStopsMakingThemInTime) {
     EXPECT_EQ(EVP_PKEY_get_bits(X509_get0_pubkey(own.get())), 2048);
 
     TestContext over(0ms);
-    const auto made = qkd::certs::make_ca(over, {"CA", 10, KeyType::rsa_3072});
+    const auto made = qkd::certs::make_ca(over, {"CA", 10, KeyType::rsa_3072, now()});
     ASSERT_FALSE(made);
     EXPECT_EQ(made.error().code, ErrorCode::timeout);
 }
@@ -377,6 +412,231 @@ TEST_F(X509Certs, NoLogLineHoldsAKey) {
     const std::string key = read_file(folder_ / "mx1.key");
     const std::string inside = key.substr(key.find('\n') + 1, 40);
     for (const auto& line : context_.lines()) EXPECT_EQ(line.find(inside), std::string::npos) << line;
+}
+
+TEST_F(X509Certs, RenewsWhatExpiresInNineDaysAndLeavesElevenAlone) {
+    const Pair root = ca();
+    auto stage = certs();
+    fs::create_directories(folder_);
+    put(root, "root");
+    put(client(root, "mx1", 11), "mx1");
+    const std::string eleven = read_file(folder_ / "mx1.crt");
+    must(stage);
+    EXPECT_EQ(read_file(folder_ / "mx1.crt"), eleven);
+    put(client(root, "mx1", 9), "mx1");
+    const std::string nine = read_file(folder_ / "mx1.crt");
+    EXPECT_EQ(must(stage), Change::changed);
+    EXPECT_NE(read_file(folder_ / "mx1.crt"), nine);
+}
+
+TEST_F(X509Certs, TheOldPairStaysUntilTheKmeAcceptedTheNewOne) {
+    const Pair root = ca();
+    auto stage = certs();
+    fs::create_directories(folder_);
+    put(root, "root");
+    put(client(root, "mx1", 9), "mx1");
+    const std::string old = read_file(folder_ / "mx1.crt");
+    network_.device("r1").files.clear();
+
+    EXPECT_EQ(tried(*stage), Change::on_trial);
+    const std::string renewed = read_file(folder_ / "mx1.crt");
+    EXPECT_NE(renewed, old) << "the KME must see the new one";
+    EXPECT_EQ(read_file(folder_ / "mx1.crt.before"), old);
+    EXPECT_EQ(mode_of(folder_ / "mx1.key.before"), 0600U);
+    EXPECT_EQ(on_device("mx1.crt"), "") << "the device gets no certificate that nobody has tried";
+    EXPECT_NE(on_device("root.crt"), "");
+
+    // A run that dies here leaves a trial that goes on, with the same certificate.
+    auto next = certs();
+    EXPECT_EQ(tried(*next), Change::on_trial);
+    EXPECT_EQ(read_file(folder_ / "mx1.crt"), renewed);
+
+    conclude(*next, true);
+    EXPECT_EQ(read_file(folder_ / "mx1.crt"), renewed);
+    EXPECT_EQ(on_device("mx1.crt"), renewed);
+    EXPECT_FALSE(fs::exists(folder_ / "mx1.crt.before"));
+    EXPECT_FALSE(fs::exists(folder_ / "mx1.key.before"));
+    EXPECT_EQ(tried(*next), Change::unchanged);
+    conclude(*next, false);
+    EXPECT_EQ(read_file(folder_ / "mx1.crt"), renewed) << "there is no trial to conclude any more";
+}
+
+TEST_F(X509Certs, ARefusedCertificateGivesWayToTheOneBefore) {
+    const Pair root = ca();
+    auto stage = certs();
+    fs::create_directories(folder_);
+    put(root, "root");
+    put(client(root, "mx1", 9), "mx1");
+    const auto before = files();
+    EXPECT_EQ(tried(*stage), Change::on_trial);
+    conclude(*stage, false);
+    EXPECT_EQ(files(), before);
+    EXPECT_EQ(mode_of(folder_ / "mx1.key"), 0600U);
+    EXPECT_TRUE(logged("refused the new certificate"));
+}
+
+TEST_F(X509Certs, ATrialEndsWhenTheOldPairIsNoGoodOrTheNewOneIsDamaged) {
+    const Pair root = ca();
+    auto stage = certs();
+    fs::create_directories(folder_);
+    put(root, "root");
+    put(client(root, "mx1", 9), "mx1");
+    const std::string old = read_file(folder_ / "mx1.crt");
+    EXPECT_EQ(tried(*stage), Change::on_trial);
+    write_file(folder_ / "mx1.crt", "cut off");
+    EXPECT_NE(planned(stage).find("back"), std::string::npos) << planned(stage);
+    EXPECT_EQ(tried(*stage), Change::on_trial) << "the old one came back, and is renewed again";
+    EXPECT_EQ(read_file(folder_ / "mx1.crt.before"), old);
+
+    put(client(root, "mx1", -1), "gone");
+    fs::rename(folder_ / "gone.crt", folder_ / "mx1.crt.before");
+    fs::rename(folder_ / "gone.key", folder_ / "mx1.key.before");
+    EXPECT_EQ(tried(*stage), Change::changed);
+    EXPECT_FALSE(fs::exists(folder_ / "mx1.key.before"));
+    EXPECT_EQ(on_device("mx1.crt"), read_file(folder_ / "mx1.crt"));
+}
+
+TEST_F(X509Certs, WithoutAKmeInThePipelineTheNewPairCountsAtOnce) {
+    const Pair root = ca();
+    auto stage = certs();
+    fs::create_directories(folder_);
+    put(root, "root");
+    put(client(root, "mx1", 9), "mx1");
+    EXPECT_EQ(must(stage), Change::changed);
+    EXPECT_EQ(on_device("mx1.crt"), read_file(folder_ / "mx1.crt"));
+    EXPECT_TRUE(fs::exists(folder_ / "mx1.key.before")) << "for whoever asks a KME next";
+    EXPECT_EQ(must(stage), Change::unchanged);
+}
+
+TEST_F(X509Certs, RenewsAGoodCertificateOnceWhenAskedTo) {
+    auto stage = certs();
+    must(stage);
+    const std::string first = read_file(folder_ / "mx1.crt");
+    const auto later = now() + 2s;
+    qkd::certs::X509Certs at_that_time([&] { return later; });
+    const qkd::support::MapConfig config(qkd_plugin_v1, qkd::Scope::certs, {{"directory", folder_}});
+    ASSERT_TRUE(at_that_time.configure(config));
+    EXPECT_EQ(tried(at_that_time, later), Change::on_trial);
+    const std::string second = read_file(folder_ / "mx1.crt");
+    EXPECT_NE(second, first);
+    conclude(at_that_time, true);
+    // Another link of the same run, with the same SAE.
+    EXPECT_EQ(tried(at_that_time, later), Change::unchanged);
+    EXPECT_EQ(read_file(folder_ / "mx1.crt"), second);
+}
+
+TEST_F(X509Certs, RenewsWhatOthersMadeJustNowWhenAskedTo) {
+    const Pair root = ca();
+    fs::create_directories(folder_);
+    put(root, "root");
+    // Valid from now on, as openssl makes them: without our head start.
+    auto fresh = qkd::certs::issue(context_, root, {"mx1", 100, KeyType::ec_p256, now() + 3600s});
+    ASSERT_TRUE(fresh);
+    put(*fresh, "mx1");
+    auto stage = certs();
+    EXPECT_EQ(must(stage), Change::changed) << "copied to the device";
+    EXPECT_EQ(tried(*stage, now() + 2s), Change::on_trial);
+    EXPECT_NE(read_file(folder_ / "mx1.crt"), fresh->cert);
+}
+
+TEST_F(X509Certs, TakesThePairThatTheDeviceHas) {
+    auto stage = certs();
+    must(stage);
+    const auto all = files();
+    fs::remove(folder_ / "mx1.crt");
+    fs::remove(folder_ / "mx1.key");
+    EXPECT_NE(planned(stage).find("from the device"), std::string::npos) << planned(stage);
+    EXPECT_EQ(must(stage), Change::changed);
+    EXPECT_EQ(files(), all);
+    EXPECT_EQ(mode_of(folder_ / "mx1.key"), 0600U);
+}
+
+/// Local time, as the window is.
+std::chrono::sys_seconds local(int year, int month, int day, int hour, int minute) {
+    std::tm fields{};
+    fields.tm_year = year - 1900;
+    fields.tm_mon = month - 1;
+    fields.tm_mday = day;
+    fields.tm_hour = hour;
+    fields.tm_min = minute;
+    fields.tm_isdst = -1;
+    return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::from_time_t(::mktime(&fields)));
+}
+
+TEST(Window, IsTheFirstHourOfEveryFifthDay) {
+    for (int day = 1; day <= 31; ++day) {
+        const bool wanted = day == 1 || day == 6 || day == 11 || day == 16 || day == 21 || day == 26 || day == 31;
+        EXPECT_EQ(qkd::certs::in_window(local(2026, 1, day, 0, 0)), wanted) << day;
+        EXPECT_EQ(qkd::certs::in_window(local(2026, 1, day, 1, 0)), wanted) << day;
+        EXPECT_FALSE(qkd::certs::in_window(local(2026, 1, day, 1, 1))) << day;
+        EXPECT_FALSE(qkd::certs::in_window(local(2026, 1, day, 23, 59))) << day;
+    }
+}
+
+TEST(Window, ClosesAtTheLatestInSixDays) {
+    EXPECT_EQ(qkd::certs::window_closes(local(2026, 1, 6, 0, 30)), local(2026, 1, 6, 1, 1));
+    EXPECT_EQ(qkd::certs::window_closes(local(2026, 1, 6, 1, 1)), local(2026, 1, 11, 1, 1));
+    EXPECT_EQ(qkd::certs::window_closes(local(2026, 1, 31, 2, 0)), local(2026, 2, 1, 1, 1));
+    EXPECT_EQ(qkd::certs::window_closes(local(2026, 2, 26, 2, 0)), local(2026, 3, 1, 1, 1));
+    EXPECT_EQ(qkd::certs::window_closes(local(2026, 4, 26, 2, 0)), local(2026, 5, 1, 1, 1));
+}
+
+TEST_F(X509Certs, InTheWindowOnlyMeansThatWhatWorksWaits) {
+    auto time = local(2026, 1, 3, 12, 0);
+    qkd::certs::X509Certs stage([&] { return time; });
+    const qkd::support::MapConfig config(qkd_plugin_v1, qkd::Scope::certs,
+                                         {{"directory", folder_}, {"when", "window"}, {"valid_days", "20"}});
+    ASSERT_TRUE(stage.configure(config));
+    EXPECT_EQ(tried(stage), Change::changed) << "what is missing does not wait";
+    const std::string first = read_file(folder_ / "mx1.crt");
+
+    time = local(2026, 1, 14, 12, 0);  // expires on the 23rd: within ten days
+    EXPECT_EQ(tried(stage), Change::unchanged);
+    EXPECT_TRUE(logged("next window"));
+    EXPECT_EQ(tried(stage, time), Change::on_trial) << "asked for: at once";
+    conclude(stage, false);
+    EXPECT_EQ(read_file(folder_ / "mx1.crt"), first);
+    time = local(2026, 1, 16, 0, 59);
+    EXPECT_EQ(tried(stage), Change::on_trial);
+    conclude(stage, false);
+    time = local(2026, 1, 16, 1, 1);
+    EXPECT_EQ(tried(stage), Change::unchanged);
+    time = local(2026, 1, 21, 1, 30);  // the next window is on the 26th: too late
+    EXPECT_EQ(tried(stage), Change::on_trial);
+}
+
+TEST_F(X509Certs, ACaServerNeedsToBeDescribedWhole) {
+    const Values whole{{"ca", "fetch"},
+                       {"ca_host", "127.0.0.1"},
+                       {"ca_port", "1"},
+                       {"ca_user", "ca"},
+                       {"ca_ssh_key", "text:x"},
+                       {"ca_host_key", "SHA256:x"},
+                       {"ca_cert_file", "/opt/ca/root.crt"}};
+    for (const char* key : {"ca_host", "ca_user", "ca_ssh_key", "ca_host_key", "ca_cert_file"}) {
+        Values part = whole;
+        part.erase(key);
+        EXPECT_THROW(certs(part), std::runtime_error) << key;
+    }
+    EXPECT_THROW(certs({{"ca_host", "ca.example"}}), std::runtime_error) << "without ca = fetch it has no meaning";
+    auto stage = certs(whole);
+    EXPECT_NE(planned(stage).find("fetch the CA"), std::string::npos);
+    const auto done = stage->ensure(context_, {"mx1", "r1"}, *session_);
+    ASSERT_FALSE(done) << "nobody listens there";
+    EXPECT_NE(done.error().what.find("CA server 127.0.0.1"), std::string::npos) << done.error().what;
+    EXPECT_TRUE(files().empty());
+
+    // A certificate that still works is no reason to stop a rotation because its CA server is down.
+    const Pair root = ca();
+    write_file(folder_ / "root.crt", root.cert);
+    put(client(root, "mx1", 5), "mx1");
+    Values with_key = whole;
+    with_key["ca_key_file"] = "/opt/ca/root.key";
+    auto later = certs(with_key);
+    const auto before = files();
+    (void)must(later);
+    EXPECT_EQ(files(), before);
+    EXPECT_TRUE(logged("cannot be renewed"));
 }
 
 }  // namespace

@@ -126,8 +126,9 @@ Result<std::vector<InterfaceMka>> JunosCommit::read_mka(Context& context, Device
             const std::string text = reply->complaint();
             // dot1xd runs only where MACsec is configured.
             if (text.find("not running") != std::string::npos) return judge_mka({}, target.interfaces);
-            return Error{ErrorCode::rejected, Retry::safe, (*junos)->netconf().peer() + ": reading MKA: " + text,
-                         "the user's login class needs the permission \"view\""};
+            Error error = (*junos)->netconf().refusal("reading MKA", R"(the permission "view")", *reply);
+            if (error.code != ErrorCode::auth) error.retry = Retry::safe;
+            return error;
         }
         bool understood = false;
         std::vector<MkaEntry> entries;
@@ -310,14 +311,12 @@ Result<bool> JunosCommit::break_lock(Context& context, DeviceSession& session, c
     auto held = is_held();
     if (!held || !*held) return held;
     // Junos rolls back what the session had not committed, and its unconfirmed commit (RFC 6241 clause 7.9).
-    auto killed = (*junos)->netconf().ask(context, "ending session " + session_id, [&](pugi::xml_node rpc) {
-        rpc.append_child("kill-session").append_child("session-id").text().set(session_id.c_str());
-    });
+    auto killed = (*junos)->netconf().ask(
+        context, "ending session " + session_id, R"(the permission "maintenance")", [&](pugi::xml_node rpc) {
+            rpc.append_child("kill-session").append_child("session-id").text().set(session_id.c_str());
+        });
     if (!killed && killed.error().code != ErrorCode::rejected) {
-        Error error = std::move(killed).error();
-        if (error.code == ErrorCode::auth)
-            error.hint = "the user's login class needs the permission \"maintenance\" to end a session";
-        return error;
+        return std::move(killed).error();
     }
     // The device says ok before the session is gone.
     while (true) {

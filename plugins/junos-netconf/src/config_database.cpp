@@ -8,6 +8,16 @@
 namespace qkd::junos {
 namespace {
 
+constexpr const char* view = R"(the permission "view")";
+constexpr const char* configure = R"(the permission "configure")";
+constexpr const char* rollback = R"(the permission "rollback")";
+constexpr const char* change =
+    R"(the statement in allow-configuration-regexps, and for keys the permission "secret-control")";
+
+const char* for_rollback(std::size_t number) {
+    return number == 0 ? configure : rollback;
+}
+
 bool speaks_of_a_lock(const std::string& text) {
     return text.find("locked by") != std::string::npos || text.find("database modified") != std::string::npos ||
            text.find("database is locked") != std::string::npos || text.find("exclusive") != std::string::npos;
@@ -20,29 +30,31 @@ bool has_element(pugi::xml_node root, std::string_view name) {
 }  // namespace
 
 Result<ConfigModel> ConfigDatabase::read(Context& context, Source source, const std::string& described) {
-    auto reply = session_.ask(context, "reading the configuration", [&](pugi::xml_node rpc) {
-        auto get = rpc.append_child("get-configuration");
-        get.append_attribute("database") = source == Source::committed ? "committed" : "candidate";
-        auto top = get.append_child("configuration");
-        auto system = top.append_child("system");
-        system.append_child("time-zone");
-        system.append_child("static-host-mapping");
-        top.append_child("protocols").append_child("lldp");
-        auto security = top.append_child("security");
-        security.append_child("macsec");
-        security.append_child("authentication-key-chains");
-        if (!described.empty()) {
-            auto interface = top.append_child("interfaces").append_child("interface");
-            interface.append_child("name").text().set(described.c_str());
-            interface.append_child("description");
-        }
-    });
+    auto reply = session_.ask(
+        context, "reading the configuration", R"(the permission "view-configuration")", [&](pugi::xml_node rpc) {
+            auto get = rpc.append_child("get-configuration");
+            get.append_attribute("database") = source == Source::committed ? "committed" : "candidate";
+            auto top = get.append_child("configuration");
+            auto system = top.append_child("system");
+            system.append_child("time-zone");
+            system.append_child("static-host-mapping");
+            top.append_child("protocols").append_child("lldp");
+            top.append_child("event-options");
+            auto security = top.append_child("security");
+            security.append_child("macsec");
+            security.append_child("authentication-key-chains");
+            if (!described.empty()) {
+                auto interface = top.append_child("interfaces").append_child("interface");
+                interface.append_child("name").text().set(described.c_str());
+                interface.append_child("description");
+            }
+        });
     if (!reply) return std::move(reply).error();
     return ConfigModel(descendant(reply->root(), "configuration"));
 }
 
 Result<ClockReading> ConfigDatabase::clock(Context& context) {
-    auto reply = session_.ask(context, "reading the clock",
+    auto reply = session_.ask(context, "reading the clock", view,
                               [](pugi::xml_node rpc) { rpc.append_child("get-system-uptime-information"); });
     if (!reply) return std::move(reply).error();
     const auto now = descendant(descendant(reply->root(), "current-time"), "date-time");
@@ -62,7 +74,7 @@ Result<ClockReading> ConfigDatabase::clock(Context& context) {
 }
 
 Result<std::vector<CommitEntry>> ConfigDatabase::log(Context& context) {
-    auto reply = session_.ask(context, "reading the commit history",
+    auto reply = session_.ask(context, "reading the commit history", view,
                               [](pugi::xml_node rpc) { rpc.append_child("get-commit-information"); });
     if (!reply) return std::move(reply).error();
     return read_commit_log(reply->root());
@@ -86,15 +98,14 @@ Result<void> ConfigDatabase::lock(Context& context) {
     if (speaks_of_a_lock(text))
         return Error{ErrorCode::busy, Retry::safe, session_.peer() + ": " + text,
                      "wait until they are done, or ask them to commit or roll back"};
-    return Error{ErrorCode::rejected, Retry::never, session_.peer() + ": locking the configuration: " + text,
-                 "the user's login class needs the permission \"configure\""};
+    return session_.refusal("locking the configuration", configure, *reply);
 }
 
 Result<void> ConfigDatabase::unlock(Context& context) {
     if (!locked_) return {};
     locked_ = false;
     if (!session_.alive()) return {};  // the device released it with the session
-    auto reply = session_.ask(context, "unlocking the configuration",
+    auto reply = session_.ask(context, "unlocking the configuration", configure,
                               [](pugi::xml_node rpc) { rpc.append_child("unlock-configuration"); });
     if (!reply) return std::move(reply).error();
     return {};
@@ -102,7 +113,7 @@ Result<void> ConfigDatabase::unlock(Context& context) {
 
 Result<void> ConfigDatabase::load(Context& context, const std::vector<Statement>& statements) {
     if (statements.empty()) return {};
-    auto reply = session_.ask(context, "loading the change", [&](pugi::xml_node rpc) {
+    auto reply = session_.ask(context, "loading the change", change, [&](pugi::xml_node rpc) {
         auto load = rpc.append_child("load-configuration");
         load.append_attribute("action") = "merge";
         load.append_attribute("format") = "xml";
@@ -113,7 +124,7 @@ Result<void> ConfigDatabase::load(Context& context, const std::vector<Statement>
 }
 
 Result<void> ConfigDatabase::load_rollback(Context& context, std::size_t number) {
-    auto reply = session_.ask(context, "loading rollback " + std::to_string(number), [&](pugi::xml_node rpc) {
+    auto reply = session_.ask(context, "loading rollback " + std::to_string(number), for_rollback(number), [&](pugi::xml_node rpc) {
         auto load = rpc.append_child("load-configuration");
         load.append_attribute("compare") = "rollback";
         load.append_attribute("rollback") = std::to_string(number).c_str();
@@ -123,12 +134,13 @@ Result<void> ConfigDatabase::load_rollback(Context& context, std::size_t number)
 }
 
 Result<std::string> ConfigDatabase::compare(Context& context, std::size_t number) {
-    auto reply = session_.ask(context, "comparing with rollback " + std::to_string(number), [&](pugi::xml_node rpc) {
-        auto get = rpc.append_child("get-configuration");
-        get.append_attribute("compare") = "rollback";
-        get.append_attribute("rollback") = std::to_string(number).c_str();
-        get.append_attribute("format") = "text";
-    });
+    auto reply =
+        session_.ask(context, "comparing with rollback " + std::to_string(number), for_rollback(number), [&](pugi::xml_node rpc) {
+            auto get = rpc.append_child("get-configuration");
+            get.append_attribute("compare") = "rollback";
+            get.append_attribute("rollback") = std::to_string(number).c_str();
+            get.append_attribute("format") = "text";
+        });
     if (!reply) return std::move(reply).error();
     const auto output = descendant(reply->root(), "configuration-output");
     if (!output && !has_element(reply->root(), "configuration-information"))
@@ -146,8 +158,7 @@ Result<void> ConfigDatabase::check(Context& context) {
         return error;
     }
     if (!reply->errors.empty())
-        return Error{ErrorCode::rejected, Retry::never,
-                     session_.peer() + ": the device's commit check refuses the change: " + reply->complaint(), ""};
+        return session_.refusal("the device's commit check refuses the change", configure, *reply);
     return {};
 }
 
@@ -190,9 +201,7 @@ Result<void> ConfigDatabase::commit(Context& context, std::chrono::minutes confi
         error.hint = "read the device back: its commit history tells by the comment what happened";
         return error;
     }
-    if (!reply->errors.empty())
-        return Error{ErrorCode::rejected, Retry::never,
-                     session_.peer() + ": the device refuses the commit: " + reply->complaint(), ""};
+    if (!reply->errors.empty()) return session_.refusal("the device refuses the commit", configure, *reply);
     const auto root = reply->root();
     if (has_element(root, "ok") || has_element(root, "commit-success") || has_element(root, "commit-check-success") ||
         has_element(root, "load-success"))

@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "junos_secret.hpp"
+#include "kme_macro.hpp"
 #include "qkd/sdk/encoding.hpp"
 
 namespace qkd::junos {
@@ -16,8 +17,10 @@ bool secret_leaf(std::string_view name, std::string_view value) {
     return name == "secret" || name == "cak" || value.starts_with("$9$") || value.starts_with("$8$");
 }
 
-bool chain_start_time(const Words& words) {
-    return words.size() > 2 && words.back() == "start-time" && words[1] == "authentication-key-chains";
+/// Read back without leading zeros and with the zone: compared as an instant.
+bool is_start_time(const Words& words) {
+    return words.size() > 2 && words.back() == "start-time" &&
+           (words[1] == "authentication-key-chains" || words[1] == "generate-event");
 }
 
 std::string joined(const Words& words) {
@@ -29,8 +32,7 @@ std::string joined(const Words& words) {
 bool same_value(const Entry& entry, const Statement& statement, const DeviceZone& zone) {
     if (statement.secret != entry.secret) return false;
     if (statement.secret) return !statement.hidden.empty() && statement.hidden.same_as(entry.hidden);
-    if (statement.instant && chain_start_time(entry.words))
-        return zone.read_start_time(entry.value) == statement.instant;
+    if (statement.instant && is_start_time(entry.words)) return zone.read_start_time(entry.value) == statement.instant;
     return entry.value == statement.value;
 }
 
@@ -134,6 +136,7 @@ void fill_state(const ConfigModel& model, const DeviceZone& zone, const MemberTa
             target.connectivity_association)
             state.bound_interfaces.push_back(name);
     }
+    state.kme_overrides = read_overrides(model, target);
     const auto cak_of = [&](const Words& words) {
         const Entry* entry = model.leaf(words);
         if (entry == nullptr) return SecretBytes();

@@ -56,10 +56,24 @@ Result<std::vector<Statement>> plan_change(const ConfigModel& now, const DeviceZ
 
 /// What a member needs apart from keys and does not have yet.
 struct InitialOptions {
+    struct Mapping {
+        std::string name;
+        std::string address;
+    };
+    /// What runs this program on the router itself, by [edit event-options].
+    struct Event {
+        std::string script;  ///< file in /var/db/scripts/event; empty = nothing is written
+        std::string user;
+        std::chrono::seconds interval{600};
+        std::string start;  ///< "2026-01-02.03:04:05" in the router's zone; empty = at once
+    };
     bool kme_macro = true;
     bool host_mapping = true;
+    std::vector<Mapping> mappings{};  ///< besides the KME's
+    Event event{};
 };
-std::vector<Statement> plan_initial(const ConfigModel& now, const MemberTarget& target, const InitialOptions& options);
+std::vector<Statement> plan_initial(const ConfigModel& now, const DeviceZone& zone, const MemberTarget& target,
+                                    const InitialOptions& options);
 
 /// Compares the candidate with what `statements` must have made of `before`. Empty when it is exactly that, else the
 /// set-line words of the first difference (no secret).

@@ -16,6 +16,7 @@ class JunosInitialConfig final : public InitialConfig {
 
   private:
     InitialOptions options_;
+    std::string own_address_;  ///< of the router, where the pipeline has it in figures
 };
 
 }  // namespace qkd::junos

@@ -210,7 +210,8 @@ Result<Reply> NetconfSession::call(Context& context, const Build& build) {
     }
 }
 
-Result<Reply> NetconfSession::ask(Context& context, const std::string& what, const Build& build) {
+Result<Reply> NetconfSession::ask(Context& context, const std::string& what, const char* permission,
+                                  const Build& build) {
     auto reply = call(context, build);
     if (!reply) {
         Error error = std::move(reply).error();
@@ -218,11 +219,18 @@ Result<Reply> NetconfSession::ask(Context& context, const std::string& what, con
         return error;
     }
     if (reply->errors.empty()) return reply;
-    const std::string text = reply->complaint();
+    return refusal(what, permission, *reply);
+}
+
+Error NetconfSession::refusal(const std::string& what, const char* permission, const Reply& reply) const {
+    const std::string text = reply.complaint();
     const bool denied =
-        text.find("ermission denied") != std::string::npos || reply->errors.front().tag == "access-denied";
-    return Error{denied ? ErrorCode::auth : ErrorCode::rejected, Retry::never, peer_ + ": " + what + ": " + text,
-                 denied ? "give the user's login class the permissions listed in the plugin's README" : ""};
+        text.find("ermission denied") != std::string::npos || reply.errors.front().tag == "access-denied";
+    Error error{denied ? ErrorCode::auth : ErrorCode::rejected, Retry::never, peer_ + ": " + what + ": " + text, ""};
+    if (denied)
+        error.hint =
+            std::string("the user's login class needs ") + permission + "; the plugin's README has the whole class";
+    return error;
 }
 
 Result<void> NetconfSession::close(Context& context) {

@@ -53,7 +53,10 @@ class NetconfSession {
     /// A reply that is not well-formed is a `protocol` error and leaves the session in step as well.
     Result<Reply> call(Context& context, const Build& build);
     /// call(), and any rpc-error makes it a `rejected` Error that begins with `what`.
-    Result<Reply> ask(Context& context, const std::string& what, const Build& build);
+    /// `permission`: what the login class needs for it, for the hint when the device denies it.
+    Result<Reply> ask(Context& context, const std::string& what, const char* permission, const Build& build);
+    /// The device's no: auth with the permission that is missing, or rejected.
+    [[nodiscard]] Error refusal(const std::string& what, const char* permission, const Reply& reply) const;
 
     /// close-session, then the end of the stream. The session is of no use afterwards.
     Result<void> close(Context& context);

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "config_model.hpp"
+#include "kme_macro.hpp"
 #include "qkd/sdk/encoding.hpp"
 
 namespace qkd::junos {
@@ -72,6 +73,23 @@ bool is_used(const ConfigModel& now, const MemberTarget& target, bool released) 
         return entry.words.back() == "pre-shared-key-chain" && entry.value == target.key_chain &&
                entry.words.front() != "inactive:" && !(released && entry.words == own);
     });
+}
+
+void plan_event(Planner& plan, const DeviceZone& zone, const InitialOptions::Event& event) {
+    if (event.script.empty()) return;
+    const Path top{{"event-options", ""}};
+    const Path timer = below(top, {{"generate-event", "qkd-macsec"}});
+    const Path policy = below(top, {{"policy", "qkd-macsec"}});
+    plan.add(set_leaf(below(timer, {{"time-interval", ""}}), std::to_string(event.interval.count())));
+    if (!event.start.empty()) {
+        Statement start = set_leaf(below(timer, {{"start-time", ""}}), event.start);
+        start.instant = zone.read_start_time(event.start);
+        plan.add(std::move(start));
+    }
+    plan.add(set_leaf(below(policy, {{"events", ""}}), "qkd-macsec"));
+    plan.add(set_entry(below(policy, {{"then", ""}, {"event-script", event.script}})));
+    plan.add(
+        set_leaf(below(top, {{"event-script", ""}, {"file", event.script}, {"python-script-user", ""}}), event.user));
 }
 
 }  // namespace
@@ -156,8 +174,8 @@ Result<std::vector<Statement>> plan_change(const ConfigModel& now, const DeviceZ
     return plan.take();
 }
 
-std::vector<Statement> plan_initial(const ConfigModel& now, const MemberTarget& target, const InitialOptions& options) {
-    const DeviceZone zone;  // no times here
+std::vector<Statement> plan_initial(const ConfigModel& now, const DeviceZone& zone, const MemberTarget& target,
+                                    const InitialOptions& options) {
     Planner plan(now, zone);
     const Path association = association_path(target);
     plan.add(set_leaf(below(association, {{"cipher-suite", ""}}), to_string(target.cipher)));
@@ -168,25 +186,23 @@ std::vector<Statement> plan_initial(const ConfigModel& now, const MemberTarget& 
             {"security", ""}, {"macsec", ""}, { "interfaces", name }
         };
         if (options.kme_macro && !target.kme.host.empty()) {
-            const auto macro = [&](const char* key, const std::string& value) {
-                plan.add(set_leaf(below(interface, {{"apply-macro", "qkd"}, {"data", key}, {"value", ""}}), value));
-            };
-            macro("kme-ca", "true");
-            macro("kme-host", "https://" + target.kme.host);
-            macro("kme-keyid-check", "true");
-            macro("kme-method", "get");
-            macro("kme-port", std::to_string(target.kme.port));
+            for (auto& statement : macro_statements(now, name, target.kme)) plan.add(std::move(statement));
         }
         plan.add(set_leaf(below(interface, {{"connectivity-association", ""}}), target.connectivity_association));
         const bool everywhere = now.has({"protocols", "lldp", "interface", "all"});
         if (target.lldp_in_clear && !everywhere)
             plan.add(set_entry({{"protocols", ""}, {"lldp", ""}, {"interface", name}}));
     }
-    if (options.host_mapping && !target.kme.address.empty() && target.kme.address != target.kme.host) {
-        const char* family = target.kme.address.find(':') != std::string::npos ? "inet6" : "inet";
-        plan.add(
-            set_leaf({{"system", ""}, {"static-host-mapping", target.kme.host}, {family, ""}}, target.kme.address));
+    const auto map = [&](const std::string& name, const std::string& address) {
+        const char* family = address.find(':') != std::string::npos ? "inet6" : "inet";
+        plan.add(set_leaf({{"system", ""}, {"static-host-mapping", name}, {family, ""}}, address));
+    };
+    if (options.host_mapping) {
+        if (!target.kme.address.empty() && target.kme.address != target.kme.host)
+            map(target.kme.host, target.kme.address);
+        for (const auto& mapping : options.mappings) map(mapping.name, mapping.address);
     }
+    plan_event(plan, zone, options.event);
     return plan.take();
 }
 

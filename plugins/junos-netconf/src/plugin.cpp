@@ -42,8 +42,20 @@ constexpr std::array fields{
                "TCP port of SSH for files (SFTP, scp) where it is not the NETCONF port, usually 22."},
     qkd::Field{Scope::device, FieldType::boolean, "kme_macro", false, "true", nullptr,
                "initial-config writes the KME into apply-macro qkd of each interface, for scripts on the router."},
-    qkd::Field{Scope::device, FieldType::boolean, "host_mapping", false, "true", nullptr,
-               "initial-config maps the KME's name to its address where the address is known."},
+    qkd::Field{
+        Scope::device, FieldType::boolean, "host_mapping", false, "true", nullptr,
+        "initial-config writes system static-host-mapping: host_mappings, and the router's own name where host is an "
+        "address."},
+    qkd::Field{Scope::device, FieldType::string_list, "host_mappings", false, nullptr, nullptr,
+               "Names that initial-config makes known on the router, NAME=ADDRESS, such as that of its KME."},
+    qkd::Field{Scope::device, FieldType::string, "event_script", false, nullptr, nullptr,
+               "File in /var/db/scripts/event that event-options of the router run; without it none are written."},
+    qkd::Field{Scope::device, FieldType::duration, "event_interval", false, "10m", "1m..720h",
+               "How often the router runs event_script; whole seconds."},
+    qkd::Field{Scope::device, FieldType::string, "event_start", false, nullptr, nullptr,
+               "When the router begins to run event_script, its local time: YYYY-MM-DD.HH:MM:SS."},
+    qkd::Field{Scope::device, FieldType::string, "event_user", false, nullptr, nullptr,
+               "User as whom the router runs event_script; without it user."},
 };
 
 }  // namespace

@@ -120,6 +120,13 @@ Result<bool> JunosSession::stage_locked(Context& context, const Plan& plan, bool
                      "somebody else is editing; let them commit or roll back"};
     auto candidate = database_.read(context, ConfigDatabase::Source::candidate, described);
     if (!candidate) return std::move(candidate).error();
+    for (const auto& statement : *statements) {
+        const Entry* entry = statement.secret && !statement.remove ? candidate->leaf(statement.words()) : nullptr;
+        if (entry != nullptr && entry->hidden.empty())
+            return Error{
+                ErrorCode::auth, Retry::never, netconf_->peer() + ": the device does not show the keys written to it",
+                R"(the user's login class needs the permission "secret-control", and the device no master password)"};
+    }
     const auto deviation = find_deviation(now.config, *candidate, now.zone, *statements);
     if (!deviation.empty())
         return Error{ErrorCode::conflict, Retry::never,
@@ -170,7 +177,7 @@ Result<LldpNeighbour> JunosSession::neighbour(Context& context, const std::strin
     if (!reply) return std::move(reply).error();
     if (!reply->errors.empty()) {
         // Some platforms know only the list of all neighbours.
-        reply = netconf_->ask(context, "reading the LLDP neighbours",
+        reply = netconf_->ask(context, "reading the LLDP neighbours", R"(the permission "view")",
                               [](pugi::xml_node rpc) { rpc.append_child("get-lldp-neighbors-information"); });
         if (!reply) return std::move(reply).error();
     }

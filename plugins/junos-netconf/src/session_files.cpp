@@ -39,11 +39,12 @@ Result<void> JunosSession::put(Context& context, const std::string& path, const 
     const auto stamp = std::chrono::system_clock::now().time_since_epoch().count();
     const std::string temporary = path + ".tmp-" + std::to_string(stamp);
     if (auto sent = (*ssh)->scp_put(context, temporary, content, mode); !sent) return sent;
-    auto renamed = netconf_->ask(context, "renaming " + temporary, [&](pugi::xml_node rpc) {
-        auto rename = rpc.append_child("file-rename");
-        rename.append_child("source").text().set(temporary.c_str());
-        rename.append_child("destination").text().set(path.c_str());
-    });
+    auto renamed = netconf_->ask(context, "renaming " + temporary,
+                                 R"(the permission "maintenance", or SFTP on the device)", [&](pugi::xml_node rpc) {
+                                     auto rename = rpc.append_child("file-rename");
+                                     rename.append_child("source").text().set(temporary.c_str());
+                                     rename.append_child("destination").text().set(path.c_str());
+                                 });
     if (renamed) return {};
     (void)remove(context, temporary);
     return std::move(renamed).error();

@@ -1,7 +1,10 @@
 // From what is configured and what is wanted to statements, their text, their XML, and the proof that nothing else changed.
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "config_model.hpp"
+#include "kme_macro.hpp"
 
 namespace qkd::junos {
 namespace {
@@ -82,9 +85,9 @@ TEST(Edits, WhatIsThereAlreadyIsNotWrittenAgain) {
     ASSERT_TRUE(plan);
     EXPECT_EQ(set_lines(*plan), Lines{});
     auto t = target();
-    EXPECT_TRUE(plan_initial(now, t, {}).empty());
+    EXPECT_TRUE(plan_initial(now, DeviceZone(), t, {}).empty());
     t.cipher = Cipher::gcm_aes_xpn_256;
-    EXPECT_EQ(set_lines(plan_initial(now, t, {})),
+    EXPECT_EQ(set_lines(plan_initial(now, DeviceZone(), t, {})),
               Lines{"set security macsec connectivity-association CA_1 cipher-suite gcm-aes-xpn-256"});
 }
 
@@ -212,15 +215,17 @@ TEST(Edits, LldpAndKmeStatements) {
     t.kme = {"kme.example", 8443, "2001:db8::1"};
     const auto now =
         model("<protocols><lldp><interface><name>all</name></interface></lldp></protocols>" + chain_with_two_keys);
-    EXPECT_EQ(set_lines(plan_initial(now, t, {})),
+    EXPECT_EQ(set_lines(plan_initial(now, DeviceZone(), t, {})),
               (Lines{"set security macsec connectivity-association CA_1 exclude-protocol lldp",
                      "set security macsec interfaces et-0/0/9 apply-macro qkd kme-ca true",
-                     "set security macsec interfaces et-0/0/9 apply-macro qkd kme-host https://kme.example",
                      "set security macsec interfaces et-0/0/9 apply-macro qkd kme-keyid-check true",
                      "set security macsec interfaces et-0/0/9 apply-macro qkd kme-method get",
                      "set security macsec interfaces et-0/0/9 apply-macro qkd kme-port 8443",
+                     "set security macsec interfaces et-0/0/9 apply-macro qkd kme-host kme.example",
+                     "set security macsec interfaces et-0/0/9 apply-macro qkd written-by-qkd-macsec \"kme-ca=true "
+                     "kme-keyid-check=true kme-method=get kme-port=8443\"",
                      "set system static-host-mapping kme.example inet6 2001:db8::1"}));
-    EXPECT_EQ(set_lines(plan_initial(now, t, {.kme_macro = false, .host_mapping = false})),
+    EXPECT_EQ(set_lines(plan_initial(now, DeviceZone(), t, {.kme_macro = false, .host_mapping = false})),
               Lines{"set security macsec connectivity-association CA_1 exclude-protocol lldp"});
     // exclude-protocol in either of the ways in which a list of names may be written.
     for (const char* form :
@@ -228,9 +233,98 @@ TEST(Edits, LldpAndKmeStatements) {
         auto text = chain_with_two_keys;
         text.insert(text.find("<security-mode>"), form);
         t.kme = {};
-        const auto lines = set_lines(plan_initial(model(text), t, {}));
+        const auto lines = set_lines(plan_initial(model(text), DeviceZone(), t, {}));
         EXPECT_EQ(lines, Lines{"set protocols lldp interface et-0/0/9"}) << form;
     }
+}
+
+// An interface with this in its apply-macro qkd.
+std::string with_macro(const std::map<std::string, std::string>& values) {
+    std::string data;
+    for (const auto& [name, value] : values)
+        data += "<data><name>" + name + "</name><value>" + value + "</value></data>";
+    auto text = chain_with_two_keys;
+    const std::string place = "<interfaces><name>et-0/0/9</name>";
+    return text.insert(text.find(place) + place.size(), "<apply-macro><name>qkd</name>" + data + "</apply-macro>");
+}
+
+TEST(Macro, WhatWasWrittenHereFollowsThePipelineAndIsNoOverride) {
+    auto t = target();
+    t.kme = {"kme.example", 443, "", "get"};
+    const std::map<std::string, std::string> ours{
+        {"kme-ca", "true"},
+        {"kme-host", "kme.example"},
+        {"kme-keyid-check", "true"},
+        {"kme-method", "get"},
+        {"kme-port", "443"},
+        {"written-by-qkd-macsec", "kme-ca=true kme-keyid-check=true kme-method=get kme-port=443"}};
+    const auto now = model(with_macro(ours));
+    EXPECT_TRUE(plan_initial(now, DeviceZone(), t, {}).empty());
+    EXPECT_TRUE(read_overrides(now, t).empty());
+    t.kme = {"other.example", 8443, "", "post"};
+    const std::string at = "set security macsec interfaces et-0/0/9 apply-macro qkd ";
+    EXPECT_EQ(set_lines(plan_initial(now, DeviceZone(), t, {})),
+              (Lines{at + "kme-method post", at + "kme-port 8443", at + "kme-host other.example",
+                     at + "written-by-qkd-macsec \"kme-ca=true kme-keyid-check=true kme-method=post kme-port=8443\""}));
+}
+
+TEST(Macro, WhatOthersWroteStaysAndIsAnOverride) {
+    auto t = target();
+    t.kme = {"kme.example", 443, "", "get"};
+    // As the Python script left it.
+    auto now = model(with_macro(
+        {{"kme-ca", "false"}, {"kme-host", "https://kme.example"}, {"kme-port", "8443"}, {"kme-keyid-check", "true"}}));
+    auto said = read_overrides(now, t);
+    ASSERT_EQ(said.size(), 1U);
+    EXPECT_EQ(said[0].interface_name, "et-0/0/9");
+    EXPECT_EQ(said[0].port, "8443");
+    EXPECT_EQ(said[0].ca, "false");
+    EXPECT_EQ(said[0].keyid_check, "true");
+    EXPECT_EQ(said[0].method, "");
+    const std::string at = "set security macsec interfaces et-0/0/9 apply-macro qkd ";
+    EXPECT_EQ(set_lines(plan_initial(now, DeviceZone(), t, {})),
+              (Lines{at + "kme-method get", at + "kme-host kme.example", at + "written-by-qkd-macsec kme-method=get"}));
+
+    // Ours, and then changed by somebody.
+    now =
+        model(with_macro({{"kme-ca", "true"},
+                          {"kme-host", "kme.example"},
+                          {"kme-keyid-check", "true"},
+                          {"kme-method", "post"},
+                          {"kme-port", "443"},
+                          {"written-by-qkd-macsec", "kme-ca=true kme-keyid-check=true kme-method=get kme-port=443"}}));
+    said = read_overrides(now, t);
+    ASSERT_EQ(said.size(), 1U);
+    EXPECT_EQ(said[0].method, "post");
+    EXPECT_EQ(said[0].port, "");
+    EXPECT_TRUE(plan_initial(now, DeviceZone(), t, {}).empty()) << "and it stays";
+    MemberState state;
+    fill_state(now, DeviceZone(), t, state);
+    EXPECT_EQ(state.kme_overrides.size(), 1U);
+}
+
+TEST(Events, AreWrittenOnceAndTheirStartIsComparedAsAnInstant) {
+    auto t = target();
+    t.kme = {};
+    const InitialOptions options{.kme_macro = false,
+                                 .event = {"qkd.py", "qkd", std::chrono::seconds{300}, "2026-09-01.16:50:00"}};
+    EXPECT_EQ(set_lines(plan_initial(model(chain_with_two_keys), DeviceZone(), t, options)),
+              (Lines{"set event-options generate-event qkd-macsec time-interval 300",
+                     "set event-options generate-event qkd-macsec start-time 2026-09-01.16:50:00",
+                     "set event-options policy qkd-macsec events qkd-macsec",
+                     "set event-options policy qkd-macsec then event-script qkd.py",
+                     "set event-options event-script file qkd.py python-script-user qkd"}));
+    const auto configured = [](const std::string& when) {
+        return chain_with_two_keys +
+               "<event-options><generate-event><name>qkd-macsec</name><time-interval>300</time-interval><start-time>" +
+               when +
+               "</start-time></generate-event><policy><name>qkd-macsec</name><events>qkd-macsec</"
+               "events><then><event-script>"
+               "<name>qkd.py</name></event-script></then></policy><event-script><file><name>qkd.py</name>"
+               "<python-script-user>qkd</python-script-user></file></event-script></event-options>";
+    };
+    EXPECT_TRUE(plan_initial(model(configured("2026-9-1.16:50:00 +0000")), DeviceZone(), t, options).empty());
+    EXPECT_EQ(plan_initial(model(configured("2026-9-1.16:50:00 -0700")), DeviceZone(), t, options).size(), 1U);
 }
 
 std::vector<Statement> one(Statement statement) {

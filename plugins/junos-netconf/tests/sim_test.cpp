@@ -69,11 +69,15 @@ SshdOptions in_new_york(bool chunked) {
 // A member of a link on one simulated device, with all three stages.
 class Junos {
   public:
-    explicit Junos(const SshdOptions& options = {})
+    explicit Junos(const SshdOptions& options = {}, const support::Values& more = {})
         : device(options),
           connector(qkd_plugin_v1, StageKind::connect, device.values()),
-          initial(qkd_plugin_v1, StageKind::initial_config, device.values()),
+          initial(qkd_plugin_v1, StageKind::initial_config, with(device.values(), more)),
           commit(qkd_plugin_v1, StageKind::commit, device.values()) {}
+    static support::Values with(support::Values values, const support::Values& more) {
+        for (const auto& [key, value] : more) values[key] = value;
+        return values;
+    }
 
     std::unique_ptr<DeviceSession> open() {
         auto session = connector->open(context);
@@ -180,10 +184,12 @@ TEST(Sim, PreviewShowsMaskedLinesAndNothingWhenNothingChanges) {
         "set security macsec connectivity-association CA_basic cipher-suite gcm-aes-xpn-256",
         "set security macsec connectivity-association CA_basic security-mode static-cak",
         "set security macsec interfaces et-0/0/9 apply-macro qkd kme-ca true",
-        "set security macsec interfaces et-0/0/9 apply-macro qkd kme-host https://kme.example",
         "set security macsec interfaces et-0/0/9 apply-macro qkd kme-keyid-check true",
         "set security macsec interfaces et-0/0/9 apply-macro qkd kme-method get",
         "set security macsec interfaces et-0/0/9 apply-macro qkd kme-port 443",
+        "set security macsec interfaces et-0/0/9 apply-macro qkd kme-host kme.example",
+        "set security macsec interfaces et-0/0/9 apply-macro qkd written-by-qkd-macsec \"kme-ca=true "
+        "kme-keyid-check=true kme-method=get kme-port=443\"",
         "set security macsec interfaces et-0/0/9 connectivity-association CA_basic",
         "set system static-host-mapping kme.example inet 192.0.2.1",
         "set security authentication-key-chains key-chain QKD_CA_basic key 0 key-name <ckn-of-new-key>",
@@ -744,6 +750,112 @@ TEST(Sim, ErrorsOfTheDeviceNeverShowAKey) {
     EXPECT_EQ(staged.error().code, ErrorCode::rejected);
     EXPECT_EQ(staged.error().what.find("5a5a"), std::string::npos) << staged.error().what;
     EXPECT_NE(staged.error().what.find("bad value <64 hex digits>"), std::string::npos) << staged.error().what;
+}
+
+// The login class of the README, and what each part of it is for.
+const std::vector<std::string> flags{"configure", "rollback", "secret-control", "view", "view-configuration"};
+const std::vector<std::string> expressions{"security macsec .*", "security authentication-key-chains .*",
+                                           "system static-host-mapping .*", "event-options .*"};
+const support::Values with_events{{"event_script", "qkd-macsec.py"}, {"event_start", "2026-09-01.16:50:00"}};
+
+std::vector<std::string> without(const std::vector<std::string>& all, const std::string& one) {
+    std::vector<std::string> rest;
+    for (const auto& word : all) {
+        if (word != one) rest.push_back(word);
+    }
+    return rest;
+}
+
+/// The first error of a first configuration and its revert; none when all went well.
+std::optional<Error> whole_job(Junos& j) {
+    auto session = j.connector->open(j.context);
+    if (!session) return session.error();
+    auto state = j.commit->read(j.context, **session, j.target);
+    if (!state) return state.error();
+    auto edits = j.initial->difference(j.context, **session, j.target);
+    if (!edits) return edits.error();
+    MemberChange change;
+    change.initial = edits->get();
+    change.use_chain = true;
+    change.add_to_chain = {{ckn_a, &j.key_a, j.now(**session) - 3600s}};
+    if (auto r = j.commit->stage(j.context, **session, j.target, change); !r) return r.error();
+    if (auto r = j.commit->commit_confirmed(j.context, **session, std::chrono::minutes{5}, "job"); !r) return r.error();
+    state = j.commit->read(j.context, **session, j.target);
+    if (!state) return state.error();
+    EXPECT_TRUE(state->keys.size() == 1 && state->keys[0].cak.same_as(j.key_a));
+    if (auto r = j.commit->revert(j.context, **session, "job"); !r) {
+        (void)j.commit->release(j.context, **session);
+        return r.error();
+    }
+    return std::nullopt;
+}
+
+TEST(Sim, TheDocumentedLoginClassIsEnoughForTheWholeJob) {
+    Junos j({}, with_events);
+    j.device.login_class(flags, expressions);
+    const auto error = whole_job(j);
+    EXPECT_FALSE(error) << error->what << " / " << error->hint;
+}
+
+TEST(Sim, EveryPartOfTheLoginClassIsNeededAndNamedWhenItIsMissing) {
+    Junos j({}, with_events);
+    const auto check = [&](const std::string& missing, const std::string& said) {
+        const auto error = whole_job(j);
+        ASSERT_TRUE(error) << missing << " is not needed";
+        EXPECT_EQ(error->code, ErrorCode::auth) << missing << ": " << error->what;
+        EXPECT_NE(error->hint.find(said), std::string::npos) << missing << ": " << error->what << " / " << error->hint;
+        EXPECT_EQ((error->what + error->hint).find("5a5a5a"), std::string::npos);
+    };
+    // rollback comes last: without it the revert is refused, and its commit stays until the timer ends.
+    for (const char* flag : {"configure", "secret-control", "view", "view-configuration", "rollback"}) {
+        if (flag != std::string("rollback")) {
+            j.device.login_class(without(flags, flag), expressions);
+            check(flag, flag);
+        }
+    }
+    for (const auto& expression : expressions) {
+        j.device.login_class(flags, without(expressions, expression));
+        check(expression, "allow-configuration-regexps");
+    }
+    j.device.login_class(without(flags, "rollback"), expressions);
+    check("rollback", "rollback");
+}
+
+TEST(Sim, EveryDeniedCallIsAnErrorThatNamesThePermission) {
+    Junos j;
+    for (const auto& [call, permission] : std::initializer_list<std::pair<const char*, const char*>>{
+             {"get-system-uptime-information", "view"},
+             {"get-configuration", "view-configuration"},
+             {"get-commit-information", "view"},
+             {"get-mka-session-information", "view"},
+             {"lock-configuration", "configure"},
+             {"load-configuration", "allow-configuration-regexps"},
+             {"commit-configuration", "configure"}}) {
+        j.device.deny(call);
+        const auto error = whole_job(j);
+        ASSERT_TRUE(error) << call;
+        EXPECT_EQ(error->code, ErrorCode::auth) << call << ": " << error->what;
+        EXPECT_NE(error->hint.find(permission), std::string::npos) << call << ": " << error->hint;
+    }
+}
+
+TEST(Sim, WritesNamesAndEventsOnceAndKnowsThemAgain) {
+    Junos j(in_zone("America/Los_Angeles"),
+            Junos::with(with_events, {{"host_mappings", "kme-1=192.0.2.7\npeer.example=2001:db8::7"}}));
+    auto session = j.open();
+    j.bring_up(*session);
+    const auto shown = j.device.show();
+    for (const char* wanted : {"<name>kme-1</name><inet>192.0.2.7</inet>", "<inet6>2001:db8::7</inet6>",
+                               "<time-interval>600</time-interval>", "<event-script><name>qkd-macsec.py</name>"}) {
+        std::string flat;
+        for (const char c : shown) {
+            if (c != '\n' && c != ' ') flat += c;
+        }
+        EXPECT_NE(flat.find(wanted), std::string::npos) << wanted << "\n" << shown;
+    }
+    auto again = j.initial->difference(j.context, *session, j.target);
+    ASSERT_TRUE(again) << again.error().what;
+    EXPECT_TRUE((*again)->empty());
 }
 
 }  // namespace

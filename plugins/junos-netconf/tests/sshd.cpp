@@ -160,18 +160,27 @@ support::Values SimulatedDevice::values() const {
             {"known_hosts", known.string()}};
 }
 
-void SimulatedDevice::write_device(const std::string& deny) const {
+void SimulatedDevice::write_device(const std::string& more) const {
     support::write_file(state() / "device.json.new",
                         R"({"name":"mx1","model":"mx304","zone":")" + options_.zone + R"(","rfc_compliant":)" +
                             word(options_.rfc_compliant) + R"(,"version_1_1":)" + word(options_.version_1_1) +
-                            R"(,"routing_engines":)" + std::to_string(options_.routing_engines) +
-                            (deny.empty() ? "" : R"(,"deny":[")" + deny + R"("])") +
+                            R"(,"routing_engines":)" + std::to_string(options_.routing_engines) + more +
                             (options_.lab ? R"(,"lab":"../lab.json")" : "") + "}\n");
     std::filesystem::rename(state() / "device.json.new", state() / "device.json");
 }
 
 void SimulatedDevice::deny(const std::string& rpc) {
-    write_device(rpc);
+    write_device(R"(,"deny":[")" + rpc + R"("])");
+}
+
+void SimulatedDevice::login_class(const std::vector<std::string>& permissions,
+                                  const std::vector<std::string>& allow_configuration) {
+    const auto list = [](const std::vector<std::string>& words) {
+        std::string text;
+        for (const auto& word : words) text += (text.empty() ? "\"" : ",\"") + word + "\"";
+        return "[" + text + "]";
+    };
+    write_device(R"(,"permissions":)" + list(permissions) + R"(,"allow_configuration":)" + list(allow_configuration));
 }
 
 void SimulatedDevice::write_lab() const {

@@ -48,10 +48,12 @@ class SimulatedDevice {
     void as_user(const std::string& user, const std::string& first, const std::string& second) const;
     /// From now on the device's user may not make this call.
     void deny(const std::string& rpc);
+    /// From now on the user's login class has these permission flags, and may change what these expressions match.
+    void login_class(const std::vector<std::string>& permissions, const std::vector<std::string>& allow_configuration);
 
   private:
     void write_lab() const;
-    void write_device(const std::string& deny) const;
+    void write_device(const std::string& more) const;
 
     SshdOptions options_;
     support::TempDir temp_;

@@ -20,6 +20,7 @@ bool branch(const Node& node) {
 
 std::string shown(const Node& node, Secrets secrets) {
     if (node.schema->is_secret() && secrets == Secrets::obfuscated) return encode9(node.value);
+    if (node.schema->is_secret() && secrets == Secrets::hidden) return "/* SECRET-DATA */";
     return node.value;
 }
 

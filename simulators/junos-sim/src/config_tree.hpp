@@ -35,7 +35,7 @@ struct Node {
 
 Node empty_configuration();
 
-enum class Secrets { obfuscated, clear };
+enum class Secrets { obfuscated, clear, hidden };
 
 // Children of `parent` (an XML <configuration>) for every child of `node`.
 void append_xml(pugi::xml_node parent, const Node& node, Secrets secrets);

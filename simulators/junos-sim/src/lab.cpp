@@ -74,6 +74,15 @@ Lab read_lab(const fs::path& file) {
     return lab;
 }
 
+bool DeviceInfo::may(std::string_view permission) const {
+    if (!permissions) return true;
+    const auto has = [this](std::string_view flag) {
+        return std::find(permissions->begin(), permissions->end(), flag) != permissions->end();
+    };
+    // The -control form of a flag contains the plain one.
+    return has("all") || has(permission) || has(std::string(permission) + "-control");
+}
+
 DeviceInfo read_device_info(const fs::path& state) {
     const json j = read_json(state / "device.json");
     DeviceInfo info;
@@ -91,6 +100,8 @@ DeviceInfo read_device_info(const fs::path& state) {
         info.routing_engines = j.value("routing_engines", info.routing_engines);
         info.user_class = j.value("user_class", info.user_class);
         info.deny = j.value("deny", info.deny);
+        if (j.contains("permissions")) info.permissions = j["permissions"].get<std::vector<std::string>>();
+        info.allow_configuration = j.value("allow_configuration", info.allow_configuration);
         info.rfc_compliant = j.value("rfc_compliant", info.rfc_compliant);
         info.version_1_1 = j.value("version_1_1", info.version_1_1);
         info.start_time_suffix = j.value("start_time_suffix", info.start_time_suffix);

@@ -53,11 +53,15 @@ struct DeviceInfo {
     int routing_engines = 1;
     std::string user_class = "j-super-user";
     std::vector<std::string> deny;  // RPCs (local names) this user may not call
+    // The login class: permission flags, and regular expressions for statements that may be changed besides. Unset: all.
+    std::optional<std::vector<std::string>> permissions;
+    std::vector<std::string> allow_configuration;
     bool rfc_compliant = false;
     bool version_1_1 = false;
     bool start_time_suffix = true;  // read start-times back with their numeric zone
     bool bare_commit_ok = false;    // answer a commit with <ok/> alone, as smaller models do
 
+    bool may(std::string_view permission) const;
     bool read_only() const { return user_class.find("read-only") != std::string::npos; }
 };
 DeviceInfo read_device_info(const std::filesystem::path& state);

@@ -25,6 +25,35 @@ constexpr std::array<std::string_view, 14> changing = {"lock",
                                                        "file-delete",
                                                        "file-rename"};
 
+// What Junos wants of a login class for a call, by its permission flags; a get-...-information wants "view".
+constexpr std::array<std::pair<std::string_view, std::string_view>, 19> flags = {
+    {{"lock", "configure"},
+     {"unlock", "configure"},
+     {"lock-configuration", "configure"},
+     {"unlock-configuration", "configure"},
+     {"open-configuration", "configure"},
+     {"close-configuration", "configure"},
+     {"load-configuration", "configure"},
+     {"edit-config", "configure"},
+     {"commit", "configure"},
+     {"commit-configuration", "configure"},
+     {"validate", "configure"},
+     {"discard-changes", "configure"},
+     {"get-configuration", "view-configuration"},
+     {"get-config", "view-configuration"},
+     {"kill-session", "maintenance"},
+     {"file-list", "maintenance"},
+     {"file-show", "maintenance"},
+     {"file-delete", "maintenance"},
+     {"file-rename", "maintenance"}}};
+
+std::string_view flag_for(std::string_view call) {
+    for (const auto& [name, flag] : flags) {
+        if (name == call) return flag;
+    }
+    return call.starts_with("get-") && call.ends_with("-information") ? "view" : "";
+}
+
 Handler find_handler(const std::string& name) {
     for (const auto* table : {&configuration_handlers(), &show_handlers(), &macsec_handlers(), &file_handlers()}) {
         if (const auto found = table->find(name); found != table->end()) return found->second;
@@ -36,7 +65,9 @@ void check_permission(const Session& session, const std::string& name) {
     const auto info = read_device_info(session.state());
     const bool denied = std::find(info.deny.begin(), info.deny.end(), name) != info.deny.end();
     const bool changes = std::find(changing.begin(), changing.end(), name) != changing.end();
-    if (denied || (changes && info.read_only())) refuse("permission denied", name, "access-denied");
+    const auto flag = flag_for(name);
+    if (denied || (changes && info.read_only()) || (!flag.empty() && !info.may(flag)))
+        refuse("permission denied", name, "access-denied");
 }
 
 }  // namespace

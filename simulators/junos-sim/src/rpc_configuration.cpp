@@ -2,6 +2,10 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <array>
+#include <iterator>
+#include <regex>
+#include <set>
 
 #include "clock.hpp"
 #include "commit.hpp"
@@ -127,6 +131,52 @@ void discard_changes(Call& c) {
     add(c.reply, "ok");
 }
 
+// ---- permissions
+
+// The flag that lets change a part of the configuration (Junos documentation of each statement).
+std::string_view flag_for_change(const std::string& line) {
+    constexpr std::array<std::pair<std::string_view, std::string_view>, 8> parts = {
+        {{"security macsec ", "admin-control"},
+         {"security authentication-key-chains ", "admin-control"},
+         {"system login ", "admin-control"},
+         {"system ", "system-control"},
+         {"interfaces ", "interface-control"},
+         {"protocols ", "routing-control"},
+         {"event-options ", "maintenance-control"},
+         {"security ", "security-control"}}};
+    for (const auto& [part, flag] : parts) {
+        if (line.starts_with(part)) return flag;
+    }
+    return "all";
+}
+
+std::set<std::string> lines_of(const Node& configuration) {
+    std::set<std::string> lines;
+    for (const auto& line : split(to_set(configuration, Secrets::clear), '\n')) {
+        if (line.starts_with("set ")) lines.insert(line.substr(4));
+    }
+    return lines;
+}
+
+// Refuses a change of what the login class may not change.
+void check_change(const DeviceInfo& info, const Node& before, const Node& after) {
+    if (!info.permissions) return;
+    const auto old = lines_of(before);
+    const auto fresh = lines_of(after);
+    std::vector<std::string> changed;
+    std::set_symmetric_difference(old.begin(), old.end(), fresh.begin(), fresh.end(), std::back_inserter(changed));
+    for (const auto& line : changed) {
+        const std::string statement = line.substr(0, line.rfind(' '));
+        const bool named = std::any_of(info.allow_configuration.begin(), info.allow_configuration.end(),
+                                       [&](const std::string& expression) {
+                                           return std::regex_match(line, std::regex(expression, std::regex::extended));
+                                       });
+        const bool secret = statement.ends_with(" secret") || statement.ends_with(" cak");
+        if ((named || info.may(flag_for_change(line))) && (!secret || info.may("secret-control"))) continue;
+        refuse("permission denied", statement, "access-denied");
+    }
+}
+
 // ---- reading
 
 void strip_start_time_zones(Node& node) {
@@ -183,6 +233,7 @@ void get_configuration(Call& c) {
         return;
     }
     const std::string format = attribute(c.operation, "format");
+    const Secrets secrets = device.info().may("secret") ? Secrets::obfuscated : Secrets::hidden;
     const Node shown = as_read(device, source, child(c.operation, "configuration"));
     if (format == "text" || format == "set") {
         auto element = add(c.reply, format == "text" ? "configuration-text" : "configuration-set");
@@ -190,10 +241,10 @@ void get_configuration(Call& c) {
         const auto& last = device.history().front();
         const std::string head =
             "\n## Last commit: " + local_text(device.to_device(last.at), device.zone()) + " by " + last.user + "\n";
-        element.text().set(format == "text" ? (head + to_curly(shown, Secrets::obfuscated)).c_str()
-                                            : ("\n" + to_set(shown, Secrets::obfuscated)).c_str());
+        element.text().set(format == "text" ? (head + to_curly(shown, secrets)).c_str()
+                                            : ("\n" + to_set(shown, secrets)).c_str());
     } else if (format.empty() || format == "xml") {
-        append_xml(add_configuration(c.reply, c, device, committed), shown, Secrets::obfuscated);
+        append_xml(add_configuration(c.reply, c, device, committed), shown, secrets);
     } else {
         refuse("configuration format is not supported", format, "invalid-value");
     }
@@ -216,7 +267,8 @@ void get_config(Call& c) {
         shown = as_read(device, shown, {});
     }
     if (shown.children.empty() && c.session.rfc_compliant()) return;
-    append_xml(add_configuration(data, c, device, !candidate), shown, Secrets::obfuscated);
+    append_xml(add_configuration(data, c, device, !candidate), shown,
+               device.info().may("secret") ? Secrets::obfuscated : Secrets::hidden);
 }
 
 // ---- changing
@@ -235,6 +287,7 @@ void load_configuration(Call& c) {
     refuse_change_if_locked(device, c.session);
     auto results = add(c.reply, "load-configuration-results");
     if (const auto index = attribute(c.operation, "rollback"); !index.empty()) {
+        if (index != "0" && !device.info().may("rollback")) refuse("permission denied", "rollback", "access-denied");
         keep(device, c.session, rollback(device, index));
         add(results, "ok");
         return;
@@ -266,6 +319,7 @@ void load_configuration(Call& c) {
         add(results, "load-error-count", std::to_string(errors));
         return;
     }
+    check_change(device.info(), working_copy(device, c.session), changed);
     keep(device, c.session, std::move(changed));
     add(results, "ok");
 }
@@ -292,6 +346,7 @@ void edit_config(Call& c) {
     Node changed = wanted == "replace" ? empty_configuration() : working_copy(device, c.session);
     if (!loaded.failed()) loaded.issues = apply(loaded.patches, changed, true);
     if (!report(c, c.reply, loaded.issues)) return;
+    check_change(device.info(), working_copy(device, c.session), changed);
     keep(device, c.session, std::move(changed));
     add(c.reply, "ok");
 }

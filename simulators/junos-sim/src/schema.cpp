@@ -33,6 +33,7 @@ system
             allow-commands =str(1..4096)
             deny-commands =str(1..4096)
             allow-configuration =str(1..4096)
+            allow-configuration-regexps +str(1..4096)
             deny-configuration =str(1..4096)
         user *str(1..64)
             full-name =str(1..255)

@@ -28,7 +28,8 @@ const char* to_string(Rollover rollover) noexcept;  ///< "key-chain", "pre-share
 struct KmeInfo {
     std::string host;
     std::uint16_t port = 443;
-    std::string address;  ///< IP address when known, for a static host mapping; else empty
+    std::string address;         ///< IP address when known, for a static host mapping; else empty
+    std::string method = "get";  ///< how keys are asked for: "get" or "post"
 };
 
 /// One member of one link: what its device should run.
@@ -78,6 +79,16 @@ struct PendingCommit {
     std::string user;
 };
 
+/// What stands on the device about the KME of one interface, apart from what this program wrote there itself. Words as
+/// they stand, not checked; empty = nothing.
+struct KmeOverride {
+    std::string interface_name;
+    std::string method;       ///< "get" or "post": how a responder asks for a key
+    std::string port;         ///< TCP port of the KME
+    std::string ca;           ///< "true" or "false": is the KME verified?
+    std::string keyid_check;  ///< "false": a responder asks for a key although its key_ID is not new
+};
+
 /// What is configured for a member and how the device stands, read in one go.
 struct MemberState {
     bool association_exists = false;
@@ -87,6 +98,7 @@ struct MemberState {
     std::optional<PendingCommit> pending;       ///< the device's one confirmed commit, whoever made it
     std::vector<std::string> recent_comments;   ///< comments of the latest commits, newest first
     std::vector<InterfaceMka> mka;              ///< one entry per interface of the target, in its order
+    std::vector<KmeOverride> kme_overrides;     ///< for interfaces of the target, where there is any
 };
 
 /// Edits of a device family, made by initial-config and carried through commit without the engine looking inside.
