@@ -323,7 +323,7 @@ Command plugins_command() {
         "say `plugins list`, `plugins inspect NAME`, `plugins docs NAME` or `plugins test NAME`",
         "  0    done; refused plugins are shown, not hidden; all laws that could be tried were kept\n"
         "  1    test: a law was broken\n"
-        "  2    wrong usage, no such folder, the named plugin is refused, or it cannot be configured like this\n"
+        "  2    wrong usage, no such folder, a plugin that is refused or cannot be configured so\n"
         "  3    internal error",
         "  qkd-macsec plugins list\n"
         "  qkd-macsec plugins list --json | jq -r '.[] | select(.status == \"refused\") | .reason'\n"
