@@ -167,11 +167,13 @@ void Rotation::note_sessions(JournalEntry& entry) {
     }
 }
 
-void Rotation::audit(const char* event, const std::string& outcome, const std::string& device) {
+bool Rotation::audit(const char* event, const std::string& outcome, const std::string& device) {
     AuditLine line{link_.name, event, key_id_, next_ckn_, device, outcome};
     if (auto written = shared_.audit.append(line); !written) {
         crew_.caller().log(LogLevel::error, written.error().what, "audit");
+        return false;
     }
+    return true;
 }
 
 void Rotation::close_journal() {
@@ -180,18 +182,20 @@ void Rotation::close_journal() {
     if (!journalling_ && !dead_taken_) return;
     // What is not proven undone is the next run's to resolve, and it needs the journal for that.
     const bool resolved = !failure_ || proven_;
+    bool accounted = true;
     if (!key_id_.empty()) {
         const std::string why = failure_ ? failure_->what : std::string{};
         switch (report_.result) {
-            case LinkResult::rotated: audit("rotated", "MKA is live on it at all members"); break;
-            case LinkResult::pending: audit("pending", "scheduled at all members"); break;
+            case LinkResult::rotated: accounted = audit("rotated", "MKA is live on it at all members"); break;
+            case LinkResult::pending: accounted = audit("pending", "scheduled at all members"); break;
             case LinkResult::unchanged: break;
-            case LinkResult::degraded: audit("degraded", why); break;
-            case LinkResult::reverted: audit(resolved ? "reverted" : "unresolved", why); break;
-            case LinkResult::failed: audit(resolved ? "unused" : "unresolved", why); break;
+            case LinkResult::degraded: accounted = audit("degraded", why); break;
+            case LinkResult::reverted: accounted = audit(resolved ? "reverted" : "unresolved", why); break;
+            case LinkResult::failed: accounted = audit(resolved ? "unused" : "unresolved", why); break;
         }
     }
-    if (!resolved) return;
+    // The next run writes the line that has no room now; until then the journal accounts for the key.
+    if (!resolved || !accounted) return;
     if (auto erased = journal_.erase(); !erased) {
         crew_.caller().log(LogLevel::error, erased.error().what, "end");
     }

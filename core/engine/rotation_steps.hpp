@@ -72,7 +72,8 @@ class Rotation {
     /// The same where the way back must go on whatever the disk says.
     void note_if_possible(const std::function<void(JournalEntry&)>& change);
     void note_sessions(JournalEntry& entry);
-    void audit(const char* event, const std::string& outcome, const std::string& device = {});
+    /// False when the line could not be written; the log says why.
+    bool audit(const char* event, const std::string& outcome, const std::string& device = {});
     void close_journal();
 
     // reconcile
