@@ -3,6 +3,7 @@
 
 The program, its pipeline and its plugins lie below HOME; PIPELINE has mode = "onbox" and lists this router under its host
 name. Every member of the link has the same files and runs them on its own schedule; they meet through the key_ID transport.
+On-box runs are not in this version of the program yet: it refuses them with a clear word, and so does this script.
 """
 import os
 import socket

@@ -145,6 +145,7 @@ def run_all(cases, options, table, out):
 
 def main():
     options = arguments().parse_args()
+    options.bin = Path(options.bin).resolve()  # every program runs in a folder of its own
     cases = all_cases()
     if options.quick:
         cases = [case for case in cases if case.quick]
