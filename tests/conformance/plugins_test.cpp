@@ -11,9 +11,9 @@
 #include <regex>
 #include <sstream>
 
-#include "kit/laws.hpp"
 #include "engine/plugin_host.hpp"
 #include "keyid-common/tests/net_sandbox.hpp"
+#include "kit/laws.hpp"
 #include "support/pki.hpp"
 #include "support/plugin_object.hpp"
 #include "support/temp_dir.hpp"
