@@ -151,6 +151,7 @@ int serve(const Arguments& arguments) {
             return Error{ErrorCode::config, Retry::never, findings_text(again.findings, false),
                          "run `qkd-macsec check` on it"};
         }
+        if (auto offbox = require_offbox(again.pipeline, arguments); !offbox) return std::move(offbox).error();
         if (auto links = engine::select_links(again.pipeline, options->run); !links) return std::move(links).error();
         return std::move(again.pipeline);
     };

@@ -45,6 +45,12 @@ bool casts_doubt(const Error& error) {
     }
 }
 
+/// It was lost, and no new one came about.
+Error no_session(const MemberRun& m) {
+    return {ErrorCode::unreachable, Retry::safe, "device " + m.member->device + " has no session any more",
+            "see whether it can be reached, then run again"};
+}
+
 /// A session that was left open is as good as lost when it says nothing for so long.
 constexpr milliseconds longest_greeting{3000};
 
@@ -204,6 +210,7 @@ Result<void> Crew::reconnect(MemberRun& m, Cancel cancel) {
 
 Result<void> Crew::read_clocks(Cancel cancel) {
     return each([&](MemberRun& m) -> Result<void> {
+        if (m.session == nullptr) return no_session(m);
         ClockAccess* clock = m.session->clock();
         if (clock == nullptr) {
             return Error{ErrorCode::unsupported, Retry::never,
@@ -231,6 +238,7 @@ Result<Skew> Crew::compare_clocks() {
 
 Result<void> Crew::read_states(Cancel cancel) {
     return each([&](MemberRun& m) -> Result<void> {
+        if (m.session == nullptr) return no_session(m);
         CallSpec look = spec(StageKind::commit, "read", cancel);
         look.look = true;
         auto state = m.caller(look, m.commit.name,
@@ -243,6 +251,7 @@ Result<void> Crew::read_states(Cancel cancel) {
 
 Result<void> Crew::read_mka(Cancel cancel) {
     return each([&](MemberRun& m) -> Result<void> {
+        if (m.session == nullptr) return no_session(m);
         CallSpec look = spec(StageKind::commit, "read-mka", cancel);
         look.quiet = true;
         auto mka = m.caller(look, m.commit.name,

@@ -244,7 +244,8 @@ Result<std::optional<JournalEntry>> Journal::load() {
                                               magic.begin() + static_cast<std::ptrdiff_t>(common))) {
             return last;
         }
-        if (std::all_of(octets.begin(), octets.end(), [](std::uint8_t o) { return o == 0; })) return last;  // erased
+        const auto head = octets.begin() + static_cast<std::ptrdiff_t>(common);
+        if (std::all_of(octets.begin(), head, [](std::uint8_t o) { return o == 0; })) return last;  // erased
         return Error{ErrorCode::config, Retry::never, file_.string() + " is no journal of this program",
                      "see who wrote it and move it away"};
     }
@@ -322,6 +323,9 @@ Result<void> Journal::erase() {
     struct stat info {};
     if (::fstat(fd_, &info) != 0) return failed(file_, "read", errno);
     const std::vector<std::uint8_t> nothing(static_cast<std::size_t>(info.st_size), 0);
+    // First the beginning: whatever of the rest gets to the disk before a power failure, the file counts as erased.
+    const auto head = std::min(nothing.size(), magic.size());
+    if (!put(fd_, std::span(nothing).first(head), 0) || ::fdatasync(fd_) != 0) return failed(file_, "overwrite", errno);
     // Overwriting is a courtesy to disks that write in place; what counts is that the records are sealed.
     if (!put(fd_, nothing, 0) || ::fdatasync(fd_) != 0) return failed(file_, "overwrite", errno);
     ::close(fd_);

@@ -41,6 +41,8 @@ void Rotation::walk() {
         if (!ended) {
             crew_.caller().log(LogLevel::error, ended.error().what, to_string(step));
             if (!failure_) failure_ = std::move(ended).error();
+            // The key stands on all members by then; nothing of it is taken back.
+            if (step == Step::verify || step == Step::persist) forward_only_ = true;
         }
         if (journalling_) note_if_possible([](JournalEntry& entry) { entry.ended = true; });
         step = next_step(step, ended ? *ended : Outcome::failed);

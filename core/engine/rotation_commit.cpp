@@ -267,7 +267,7 @@ CallSpec Rotation::confirm_spec() const {
 Result<void> Rotation::renew_session(MemberRun& m) {
     m.session_is_doubtful = true;
     if (auto r = crew_.reconnect(m, Cancel::never); !r) return r;
-    note_if_possible([&](JournalEntry& entry) { note_sessions(entry); });
+    note_if_possible([&](JournalEntry& entry) { note_sessions(entry, &m); });
     return {};
 }
 

@@ -4,6 +4,11 @@
 #include "engine/rotation_steps.hpp"
 
 namespace qkd::engine {
+namespace {
+
+constexpr unsigned withdraw_attempts = 3;
+
+}  // namespace
 
 Result<void> Rotation::load_record() {
     auto record = memory_.load(crew_.initiator().caller, crew_.spec(StageKind::persist, "load"), link_.name);
@@ -77,10 +82,21 @@ Result<void> Rotation::withdraw_leftovers() {
         const auto index = index_of(m);
         for (const auto& withdrawal : reconciliation_.withdrawals) {
             if (withdrawal.member != index) continue;
-            auto r = m.caller(busy_patient("withdraw"), m.commit.name, [&](Context& context) {
-                return m.commit->withdraw(context, *m.session, m.target, withdrawal.ckn, comment_ + " withdraw");
-            });
-            if (!r) return r;
+            // Withdrawn at one member and left at another is worse than not at all: nothing interrupts it, and a lost call
+            // is made again.
+            CallSpec spec = busy_patient("withdraw");
+            spec.cancel = Cancel::never;
+            Result<void> done;
+            for (unsigned attempt = 1; attempt <= withdraw_attempts; ++attempt) {
+                done = crew_.reconnect(m, Cancel::never);
+                if (!done) continue;
+                done = m.caller(spec, m.commit.name, [&](Context& context) {
+                    return m.commit->withdraw(context, *m.session, m.target, withdrawal.ckn, comment_ + " withdraw");
+                });
+                if (done || done.error().code == ErrorCode::conflict) break;
+                m.session_is_doubtful = true;
+            }
+            if (!done) return done;
         }
         return {};
     });
@@ -111,6 +127,10 @@ void Rotation::choose_required_interfaces() {
 }
 
 bool Rotation::can_resume() {
+    // What waits for its confirm may go again by itself.
+    const bool unsettled = std::any_of(crew_.members().begin(), crew_.members().end(),
+                                       [](const MemberRun& m) { return m.state.pending.has_value(); });
+    if (unsettled) return false;
     if (dead_key_in_force()) return true;
     const ConfiguredKey* key = reconciliation_.adopted;
     if (key == nullptr || pipeline_.commit.rollover != Rollover::key_chain) return false;

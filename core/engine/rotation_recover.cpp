@@ -157,8 +157,9 @@ void Rotation::note_if_possible(const std::function<void(JournalEntry&)>& change
     }
 }
 
-void Rotation::note_sessions(JournalEntry& entry) {
+void Rotation::note_sessions(JournalEntry& entry, const MemberRun* only) {
     for (const auto& m : crew_.members()) {
+        if (only != nullptr && only != &m) continue;
         JournalMember* into = entry.member(m.member->device);
         if (into == nullptr || m.session == nullptr) continue;
         const std::string id = m.session->id();

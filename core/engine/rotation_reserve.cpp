@@ -47,6 +47,9 @@ Rotation::Ended Rotation::reserve() {
         key_id_.clear();
         next_ckn_.clear();
         dead_.reset();
+        for (auto& m : crew_.members()) m.key.clear();
+        lost_kme_ = false;
+        minted_at_.reset();
         return Outcome::key_gone;
     }
     if (auto r = compare_keys(); !r) return std::move(r).error();

@@ -71,7 +71,8 @@ class Rotation {
     Result<void> note(const std::function<void(JournalEntry&)>& change);
     /// The same where the way back must go on whatever the disk says.
     void note_if_possible(const std::function<void(JournalEntry&)>& change);
-    void note_sessions(JournalEntry& entry);
+    /// `only`: from a member's own thread, which may look at no other member's session.
+    void note_sessions(JournalEntry& entry, const MemberRun* only = nullptr);
     /// False when the line could not be written; the log says why.
     bool audit(const char* event, const std::string& outcome, const std::string& device = {});
     void close_journal();
@@ -184,6 +185,7 @@ class Rotation {
     [[nodiscard]] bool first_configuration() const;
     /// Does this round put a key into the future?
     [[nodiscard]] bool schedules() const;
+    Result<void> take_undo_leases();
     Result<void> undo_commits(bool withdraw);
     Result<void> undo_member(MemberRun& m, bool withdraw);
     /// Sessions of this run that broke may still hold the lock.
@@ -243,7 +245,7 @@ class Rotation {
     bool groundwork_ = false;                   ///< this round lays a common fallback and schedules no key
     bool dead_taken_ = false;                   ///< what an earlier run left is resolved, or part of this rotation
     bool adopted_ = false;                      ///< the key was on all members when this run began
-    bool lost_kme_ = false;                     ///< it was a KME that failed
+    std::atomic<bool> lost_kme_{false};         ///< it was a KME that failed
     bool minted_twice_ = false;                 ///< a key was used up by a lost answer already
     std::atomic<bool> key_gone_{false};
     bool withdraw_ = false;      ///< decided: the undo takes the confirmed key away before it becomes active

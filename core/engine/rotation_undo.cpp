@@ -58,6 +58,12 @@ Result<void> Rotation::undo_commit(MemberRun& m, bool withdraw, Call&& call) {
 }
 
 Result<void> Rotation::undo() {
+    // Waiting for the devices' turn takes its time; whether a key can still be withdrawn is asked after it.
+    if (auto leases = take_undo_leases(); !leases) {
+        proven_ = false;
+        return leases;
+    }
+    if (withdraw_ && !before_start()) withdraw_ = false;
     const bool any_confirmed =
         std::any_of(progress_.begin(), progress_.end(), [](const Progress& progress) { return progress.confirmed; });
     // Active, or about to be: taking it away now could leave a member alone. The next run repairs forward.
@@ -113,16 +119,21 @@ bool Rotation::first_configuration() const {
     return !reconciliation_.base_is_common;
 }
 
+Result<void> Rotation::take_undo_leases() {
+    const bool anything = std::any_of(progress_.begin(), progress_.end(),
+                                      [](const Progress& progress) { return progress.staged || progress.committed; });
+    if (!anything || leases_.held()) return {};
+    auto leases = shared_.devices.take(crew_.device_names(), link_.name, lease_patience(), {});
+    if (!leases) return std::move(leases).error();
+    leases_ = std::move(*leases);
+    return {};
+}
+
 Result<void> Rotation::undo_commits(bool withdraw) {
     const bool anything = std::any_of(progress_.begin(), progress_.end(),
                                       [](const Progress& progress) { return progress.staged || progress.committed; });
     if (!anything) return {};
     crew_.caller().log(LogLevel::notice, "undoing what was done on the members", "undo");
-    if (!leases_.held()) {
-        auto leases = shared_.devices.take(crew_.device_names(), link_.name, lease_patience(), {});
-        if (!leases) return std::move(leases).error();
-        leases_ = std::move(*leases);
-    }
     return crew_.each([&](MemberRun& m) -> Result<void> {
         // Each attempt reads first what is there, so that none does harm; a lost one must not leave a member behind alone.
         for (unsigned attempt = 1;; ++attempt) {
@@ -139,7 +150,7 @@ Result<void> Rotation::undo_member(MemberRun& m, bool withdraw) {
     auto& progress = progress_of(m);
     if (!progress.staged && !progress.committed) return {};
     if (auto r = crew_.reconnect(m, Cancel::never); !r) return r;
-    note_if_possible([&](JournalEntry& entry) { note_sessions(entry); });
+    note_if_possible([&](JournalEntry& entry) { note_sessions(entry, &m); });
     // The stage's report tells what failed; the undo must not overwrite it.
     Caller undo(shared_.observer, shared_.interruption, Place{link_.name, m.member->device, {}, {}}, nullptr);
     const auto call = [&](const char* step, auto&& fn) {

@@ -30,6 +30,18 @@ LinkReport Rotation::withdraw() {
         auto taken = withdraw_pending();
         if (!taken) return std::move(taken).error();
         report_.result = *taken || unconfirmed ? LinkResult::reverted : LinkResult::unchanged;
+        compare_with_memory();
+        const bool stands = dead_ && !dead_->ckn.empty() &&
+                            std::any_of(crew_.members().begin(), crew_.members().end(), [&](const MemberRun& m) {
+                                return std::any_of(m.state.keys.begin(), m.state.keys.end(),
+                                                   [&](const ConfiguredKey& key) { return key.ckn == dead_->ckn; });
+                            });
+        if (stands) {
+            crew_.caller().log(LogLevel::notice, "the key of an earlier run is in force; the next run goes on with it",
+                               "withdraw");
+            fill_key();
+            return {};
+        }
         if (dead_ && !dead_->key_id.empty()) {
             key_id_ = dead_->key_id;
             next_ckn_ = dead_->ckn;

@@ -68,9 +68,12 @@ void serve(Pipeline pipeline, const std::function<Result<Pipeline>()>& load, Plu
         if (!again.empty()) until = std::min(until, Steady::now() + retry_pause(failures_in_a_row, options.every));
         for (bool due = false; !due && !stop.stop_requested();) {
             const auto left = std::chrono::ceil<milliseconds>(until - Steady::now());
-            if (left.count() <= 0) break;
-            listener.waits(std::chrono::ceil<std::chrono::seconds>(left));
-            if (!reload.wait(left, stop)) continue;
+            // Also when the next cycle is due already: somebody may wait for the file to be read.
+            if (left.count() > 0) listener.waits(std::chrono::ceil<std::chrono::seconds>(left));
+            if (!reload.wait(std::max(left, milliseconds{0}), stop)) {
+                due = Steady::now() >= until;
+                continue;
+            }
             auto loaded = load();
             listener.reloaded(loaded ? nullptr : &loaded.error());
             if (!loaded) continue;
