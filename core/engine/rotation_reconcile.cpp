@@ -1,5 +1,6 @@
 // Rotation: clocks, reconciliation with what the members have, certificates.
 #include <algorithm>
+#include <utility>
 
 #include "engine/rotation_steps.hpp"
 
@@ -134,7 +135,10 @@ bool Rotation::can_resume() {
     if (dead_key_in_force()) return true;
     const ConfiguredKey* key = reconciliation_.adopted;
     if (key == nullptr || pipeline_.commit.rollover != Rollover::key_chain) return false;
-    return *key->start <= latest_clock() + lead() + std::chrono::hours{1};
+    // Near a change of daylight time a start-time lies further ahead than the lead.
+    std::vector<ClockReading> clocks;
+    for (const auto& m : crew_.members()) clocks.push_back(m.clock);
+    return *key->start <= choose_start(clocks, lead()) + std::chrono::hours{1};
 }
 
 void Rotation::adopt() {
@@ -147,6 +151,13 @@ void Rotation::adopt() {
         next_ckn_ = dead_->ckn;
         if (const ConfiguredKey* active = reconciliation_.views.front().active; active != nullptr)
             start_ = active->start;
+    }
+    if (dead_ && next_ckn_ != dead_->ckn && !dead_->key_id.empty()) {
+        key_id_ = dead_->key_id;
+        const std::string adopted = std::exchange(next_ckn_, dead_->ckn);
+        audit("unused", "not used any more: all members have another new key");
+        next_ckn_ = adopted;
+        key_id_.clear();
     }
     if (dead_ && next_ckn_ == dead_->ckn) {
         key_id_ = dead_->key_id;
