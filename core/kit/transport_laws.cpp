@@ -5,9 +5,9 @@
 #include <memory>
 #include <utility>
 
+#include "kit/support/fake_network.hpp"
 #include "kit/trial.hpp"
 #include "qkd/sdk/key_id_transport.hpp"
-#include "kit/support/fake_network.hpp"
 
 namespace qkd::conformance {
 namespace {
@@ -18,8 +18,8 @@ const std::string other_link = "conformance-other";
 /// The subject's values, and a secret of the link.
 class WithSecret final : public ConfigView {
   public:
-    WithSecret(std::unique_ptr<ConfigView> others, std::string secret)
-        : others_(std::move(others)), secret_(std::move(secret)) {}
+    WithSecret(std::unique_ptr<ConfigView> others, std::string_view secret)
+        : others_(std::move(others)), secret_(secret) {}
     [[nodiscard]] bool has(std::string_view key) const override { return key == "secret" || others_->has(key); }
     [[nodiscard]] std::string string(std::string_view key) const override { return others_->string(key); }
     [[nodiscard]] std::int64_t integer(std::string_view key) const override { return others_->integer(key); }
@@ -30,7 +30,7 @@ class WithSecret final : public ConfigView {
     [[nodiscard]] std::filesystem::path path(std::string_view key) const override { return others_->path(key); }
     [[nodiscard]] std::vector<std::string> list(std::string_view key) const override { return others_->list(key); }
     [[nodiscard]] Result<SecretBytes> secret(std::string_view key, Context& context) const override {
-        if (key == "secret") return SecretBytes(std::string_view(secret_));
+        if (key == "secret") return secret_.clone();
         return others_->secret(key, context);
     }
     [[nodiscard]] std::filesystem::path secret_path(std::string_view key) const override {
@@ -40,7 +40,7 @@ class WithSecret final : public ConfigView {
 
   private:
     std::unique_ptr<ConfigView> others_;
-    std::string secret_;
+    SecretBytes secret_;
 };
 
 /// Enough for what is there already, little to wait for what is not: some transports wait by themselves.
@@ -50,7 +50,7 @@ constexpr std::chrono::milliseconds glance{300};
 /// each rig retracts what it announced.
 class Rig {
   public:
-    explicit Rig(Trial& trial, std::string link = "conformance", const std::string& secret = {})
+    explicit Rig(Trial& trial, std::string link = "conformance", std::string_view secret = {})
         : trial_(trial), link_(std::move(link)), devices_(network) {
         network.wire("r1", "a", "r2", "b");
         network.wire("r2", "c", "r3", "d");
@@ -61,7 +61,7 @@ class Rig {
         populate({{"a"}, {"b", "c"}, {"d"}}, secret);
     }
     /// Another party at the devices of `other`: its link on interfaces of its own, or on the same ones.
-    Rig(Trial& trial, Rig& other, std::string link, bool same_interfaces, const std::string& secret = {})
+    Rig(Trial& trial, Rig& other, std::string link, bool same_interfaces, std::string_view secret = {})
         : trial_(trial), link_(std::move(link)), devices_(other.network) {
         if (same_interfaces) {
             populate({{"a"}, {"b", "c"}, {"d"}}, secret);
@@ -150,14 +150,14 @@ class Rig {
         support::PluginObject<KeyIdTransport> transport;
         std::vector<std::string> interfaces;
     };
-    void populate(const std::vector<std::vector<std::string>>& interfaces, const std::string& secret) {
+    void populate(const std::vector<std::vector<std::string>>& interfaces, std::string_view secret) {
         for (std::size_t i = 0; i < interfaces.size(); ++i) {
             const std::string name = "r" + std::to_string(i + 1);
             members_.push_back(
                 {name, devices_.session(name), make(i == 0 ? End::initiator : End::responder, secret), interfaces[i]});
         }
     }
-    support::PluginObject<KeyIdTransport> make(End at, const std::string& secret) {
+    support::PluginObject<KeyIdTransport> make(End at, std::string_view secret) {
         auto config = trial_.subject().config(kind, at);
         if (!secret.empty()) config = std::make_unique<WithSecret>(std::move(config), secret);
         return {trial_.plugin(), kind, std::move(config)};
@@ -255,7 +255,7 @@ void authenticated(Trial& trial) {
     const std::string_view provides = support::find_stage(trial.plugin(), kind)->provides;
     Trial::needs(provides.find("in-process") == std::string_view::npos, "nobody else can write into this process");
 
-    const std::string secret = "the secret of this link, 32 octets";
+    constexpr std::string_view secret = "the secret of this link, 32 octets";
     trial.guard_text(secret);
     Rig rig(trial, "conformance", secret);
     rig.announce(7);

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import tomllib
 from pathlib import Path
 from xml.etree import ElementTree
@@ -122,6 +123,31 @@ class Lab:
 
     def kme_audit(self):
         return [json.loads(line) for line in (self.folder / "kme" / "audit.jsonl").read_text().splitlines() if line.strip()]
+
+
+def signal_at(lab, step, number, *words):
+    """Starts a run, sends it a signal when a member begins `step`, and waits for its end: (exit code, whether the step was seen,
+    the log)."""
+    child = subprocess.Popen(lab.command("run", lab.pipeline_file, "-vvv", "--log-format", "json", *words), cwd=lab.folder,
+                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    timer = threading.Timer(DEADLINE, child.kill)
+    timer.start()
+    seen, lines = False, []
+    try:
+        for line in child.stderr:
+            lines.append(line)
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            if not seen and entry.get("stage") == step and entry.get("device"):
+                seen = True
+                os.kill(child.pid, number)
+        code = child.wait(timeout=DEADLINE)
+    finally:
+        timer.cancel()
+        child.stderr.close()
+    return code, seen, "".join(lines)
 
 
 def interfaces_of(pipeline, link):

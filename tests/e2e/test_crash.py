@@ -1,36 +1,16 @@
 """kill -9, a second process, withdraw: what the next run finds and makes of it."""
 import json
-import os
 import signal
 import subprocess
-import threading
 import unittest
 
-from qkd_lab import DEADLINE, Lab, assert_secured, lab_command
+from qkd_lab import DEADLINE, Lab, assert_secured, lab_command, signal_at
 
 
-def kill_at(lab, step, *words):
-    """Starts a run and kills it when a member begins `step`; the last lines of its log."""
-    child = subprocess.Popen(lab.command("run", lab.pipeline_file, "-vvv", "--log-format", "json", *words), cwd=lab.folder,
-                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    timer = threading.Timer(DEADLINE, child.kill)
-    timer.start()
-    seen, lines = False, []
-    try:
-        for line in child.stderr:
-            lines.append(line)
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                continue
-            if not seen and entry.get("stage") == step and entry.get("device"):
-                seen = True
-                os.kill(child.pid, signal.SIGKILL)
-        child.wait(timeout=DEADLINE)
-    finally:
-        timer.cancel()
-        child.stderr.close()
-    return seen, "".join(lines[-20:])
+def kill_at(lab, step):
+    """Starts a run and kills it when a member begins `step`; whether that was seen, and the last lines of its log."""
+    _, seen, log = signal_at(lab, step, signal.SIGKILL)
+    return seen, "\n".join(log.splitlines()[-20:])
 
 
 def audit(lab):

@@ -1,12 +1,9 @@
 """SIGINT at each step of the protocol: what is not confirmed goes back, what is confirmed is withdrawn or finished."""
 import json
-import os
 import signal
-import subprocess
-import threading
 import unittest
 
-from qkd_lab import DEADLINE, Lab, assert_secured
+from qkd_lab import Lab, assert_secured, signal_at
 
 STEPS = ["connect", "read", "certs", "initial-config", "mint", "announce", "receive", "fetch", "stage", "commit-confirmed",
          "read-back", "confirm", "verify"]
@@ -16,26 +13,8 @@ def interrupt_at(lab, step):
     """Starts a run, sends SIGINT when `step` begins, and waits for the end: (exit code, whether the step was seen, report)."""
     report = lab.folder / "interrupted.json"
     report.unlink(missing_ok=True)
-    child = subprocess.Popen(lab.command("run", lab.pipeline_file, "-vvv", "--log-format", "json", "--report", report),
-                             cwd=lab.folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    timer = threading.Timer(DEADLINE, child.kill)
-    timer.start()
-    seen, lines = False, []
-    try:
-        for line in child.stderr:
-            lines.append(line)
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                continue
-            if not seen and entry.get("stage") == step and entry.get("device"):
-                seen = True
-                os.kill(child.pid, signal.SIGINT)
-        code = child.wait(timeout=DEADLINE)
-    finally:
-        timer.cancel()
-        child.stderr.close()
-    return code, seen, json.loads(report.read_text()) if report.exists() else None, "".join(lines)
+    code, seen, log = signal_at(lab, step, signal.SIGINT, "--report", report)
+    return code, seen, json.loads(report.read_text()) if report.exists() else None, log
 
 
 class Interrupts(unittest.TestCase):
