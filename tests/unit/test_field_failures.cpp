@@ -2,6 +2,7 @@
 // behaviour that is described and harmless.
 #include <thread>
 
+#include "engine/naming.hpp"
 #include "rotation_test.hpp"
 
 namespace qkd {
@@ -449,6 +450,52 @@ TEST_F(FieldFailures, a_generation_never_goes_back_even_when_the_state_is_lost) 
     world.records.clear();
     EXPECT_EQ(rotate(Rollover::key_chain).result, LinkResult::rotated);
     EXPECT_GE(world.records["link"].generation, before);
+}
+
+TEST_F(FieldFailures, links_never_share_a_key_even_under_one_key_id) {
+    const auto one = engine::derive_ckn("a--b", "2d8a7c2e-0b5e-4a0c-9f0e-1a2b3c4d5e6f", "");
+    const auto other = engine::derive_ckn("a--c", "2d8a7c2e-0b5e-4a0c-9f0e-1a2b3c4d5e6f", "");
+    ASSERT_TRUE(one && other);
+    EXPECT_NE(*one, *other);
+    for (const char c : *one) EXPECT_TRUE((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')) << "one spelling only";
+}
+
+TEST_F(FieldFailures, a_kme_error_keeps_its_cause_and_its_remedy) {
+    begin(Rollover::key_chain);
+    fail_once("kme-a", "mint",
+              {ErrorCode::exhausted, Retry::safe, "503 Insufficient keys", "wait for the pool", {}, false});
+    const auto report = rotate(Rollover::key_chain);
+    ASSERT_TRUE(report.error);
+    EXPECT_NE(report.error->what.find("503 Insufficient keys"), std::string::npos) << report.error->what;
+    EXPECT_EQ(report.error->hint, "wait for the pool");
+}
+
+TEST_F(FieldFailures, a_candidate_of_ours_never_stays_behind_a_failure) {
+    for (const auto rollover : both) {
+        for (const std::string call : {"stage", "commit_confirmed"}) {
+            begin(rollover);
+            fail_once("b", call, answer(ErrorCode::rejected));
+            (void)rotate(rollover);
+            for (const auto& [name, device] : World::get().devices) {
+                EXPECT_FALSE(device.candidate.has_value()) << name << " after " << call;
+                EXPECT_FALSE(device.locked) << name << " after " << call;
+            }
+        }
+    }
+}
+
+TEST_F(FieldFailures, a_notice_is_new_by_its_number_not_by_its_time) {
+    begin(Rollover::key_chain);
+    const auto before = World::get().records["link"].generation;
+    World::get().now -= std::chrono::hours{24};  // the devices' clocks were set back
+    for (auto& [name, device] : World::get().devices) {
+        for (auto& key : device.running.keys) {
+            if (key.start) *key.start -= std::chrono::hours{48};
+        }
+    }
+    const auto report = rotate(Rollover::key_chain);
+    EXPECT_EQ(report.result, LinkResult::rotated) << (report.error ? report.error->what : "");
+    EXPECT_GT(World::get().records["link"].generation, before);
 }
 
 /// Two links that share device b; c is dead.
