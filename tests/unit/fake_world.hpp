@@ -15,6 +15,7 @@
 #include "engine/model.hpp"
 #include "engine/plugin_host.hpp"
 #include "qkd/sdk/commit.hpp"
+#include "qkd/sdk/key_id_transport.hpp"
 #include "qkd/sdk/persist.hpp"
 
 namespace qkd::test {
@@ -74,7 +75,11 @@ class World {
     std::map<std::string, FakeDevice> devices;
     std::map<std::string, SecretBytes> kme_keys;  ///< key_ID -> key
     std::set<std::string> handed_out;             ///< "kme key_ID": each KME gives a key once
-    std::map<std::string, LinkRecord> records;
+    std::map<std::string, LinkRecord> records;  ///< by link; on-box "link@device"
+    std::map<std::string, KeyIdNotice> notices;  ///< by link, as announced last
+    std::map<std::string, NoticeMark> answers;   ///< by device, as acknowledged last
+    /// On-box: members whose process was killed. Whatever it still tries fails and has no effect.
+    std::set<std::string> dead;
     std::vector<Fault> faults;
     std::vector<std::string> calls;  ///< "device call", in order
     /// Called before a call's effect and, where there is one, after it; with the lock held.
@@ -103,6 +108,7 @@ class World {
     void go_back(Memory&& memory);
 
   private:
+    [[nodiscard]] std::optional<Error> killed(const std::string& device) const;
     std::optional<Error> fault(const std::string& device, const std::string& call, bool after);
 };
 
