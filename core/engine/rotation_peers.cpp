@@ -59,10 +59,19 @@ void Rotation::judge_own_key() {
 
 Rotation::Round Rotation::choose_round() {
     if (pipeline_.commit.rollover == Rollover::pre_shared_key) return Round::schedule;
-    const KeyView& own = reconciliation_.views.front();
     if (reconciliation_.base == nullptr || is_down(crew_.front().state.mka)) return Round::first;
-    const bool common = own.fallback != nullptr && own.fallback->ckn == record_.fallback_ckn;
-    return common ? Round::schedule : Round::fallback;
+    return has_common_fallback() ? Round::schedule : Round::fallback;
+}
+
+bool Rotation::has_common_fallback() {
+    const ConfiguredKey* fallback = reconciliation_.views.front().fallback;
+    if (fallback == nullptr) return false;
+    if (fallback->ckn == record_.fallback_ckn) return true;
+    // What the link lives on is common, and the last thing to replace.
+    const auto& mka = crew_.front().state.mka;
+    return std::any_of(mka.begin(), mka.end(), [&](const InterfaceMka& interface) {
+        return interface.ckn == fallback->ckn && interface.state != MkaState::down;
+    });
 }
 
 Rotation::Round Rotation::round_of(const KeyIdNotice& offer) const {
@@ -203,7 +212,7 @@ Result<void> Rotation::await_answers() {
         }
         if (missing.empty()) return {};
         // Time for two ways back, one after the other: here, then there.
-        const bool too_late = armed && start_ && !before_start(2 * commit_time() + 5s);
+        const bool too_late = armed && start_ && !before_start(2 * std::max(commit_time(), pipeline_.commit.assumed_commit) + 5s);
         if (too_late || wait.over()) {
             // Perhaps one of them could not go on from what it has: the next rotation begins with a new fallback.
             record_.fallback_ckn.clear();
@@ -326,10 +335,8 @@ Result<void> Rotation::take_offer() {
                      "let both devices follow the same NTP server, see `show ntp status` on them, then run again"};
     }
     begin_round(round_of(notice_));
-    const KeyView& own = reconciliation_.views.front();
     const bool lost_fallback = round_ == Round::schedule && pipeline_.commit.rollover == Rollover::key_chain &&
-                               own.active != nullptr &&
-                               (own.fallback == nullptr || own.fallback->ckn != record_.fallback_ckn);
+                               reconciliation_.views.front().active != nullptr && !has_common_fallback();
     if (lost_fallback) {
         record_.generation = notice_.generation;
         if (auto r = save_record(Cancel::never); !r) return r;
@@ -428,7 +435,13 @@ Result<void> Rotation::settle_with_peers() {
     leases_.release();
     if (initiates() && !immediate()) {
         if (auto r = announce(NoticeKind::armed, Cancel::allowed); !r) return r;
-        if (auto r = await_answers(); !r) return r;
+        auto answered = await_answers();
+        // Too late to take it away everywhere: whether the others have it, the start-time will show.
+        if (!answered && start_ && !before_start()) {
+            crew_.caller().log(LogLevel::warning, answered.error().what, "confirm");
+        } else if (!answered) {
+            return answered;
+        }
     }
     if (!initiates()) {
         if (auto r = answer(); !r) return r;

@@ -143,6 +143,7 @@ class Rotation {
     /// A scheduled key of a dead run that the others may not have is to go.
     void judge_own_key();
     [[nodiscard]] Round choose_round();
+    [[nodiscard]] bool has_common_fallback();
     [[nodiscard]] Round round_of(const KeyIdNotice& offer) const;
     void begin_round(Round round);
     Result<void> settle_start_time();

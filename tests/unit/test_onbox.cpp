@@ -251,6 +251,25 @@ TEST_F(Onbox, nobody_holds_a_lock_or_a_timer_while_it_waits_for_another) {
     }
 }
 
+// The responder dies, or hears nothing more, after it has promised: the initiator stands alone with a confirmed key.
+TEST_F(Onbox, an_initiator_that_nobody_follows_withdraws_before_the_start_time) {
+    for (const auto rollover : both) {
+        begin(rollover);
+        const std::string before = common_primary();
+        world().on_call = [&](const std::string&, const std::string& call) {
+            if (call == "acknowledgements" && world().notices["link"].kind == NoticeKind::offer)
+                world().answers["b"] = world().notices["link"].mark();
+        };
+        const auto reports = run(rollover, {"a"});
+        world().on_call = nullptr;
+        EXPECT_EQ(reports.at("a").result, LinkResult::reverted) << what(reports.at("a"));
+        EXPECT_EQ(common_primary(), before);
+        EXPECT_EQ(world().notices["link"].kind, NoticeKind::withdrawn);
+        EXPECT_FALSE(world().apart);
+        expect_convergence(rollover, "nobody followed");
+    }
+}
+
 TEST_F(Onbox, a_responder_that_lost_the_fallback_gets_a_new_one_first) {
     begin(Rollover::key_chain);
     auto& keys = world().devices["b"].running.keys;
