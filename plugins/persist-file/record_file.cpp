@@ -132,7 +132,7 @@ Result<std::string> encode(const LinkRecord& record) {
 
 std::optional<LinkRecord> decode(std::string_view text, const std::string& link) {
     const json object = json::parse(text, nullptr, false);
-    if (!object.is_object() || object.size() != 13 || object.value("schema", json()) != json(schema)) {
+    if (!object.is_object() || object.size() != 14 || object.value("schema", json()) != json(schema)) {
         return std::nullopt;
     }
     bool good_so_far = true;

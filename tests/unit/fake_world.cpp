@@ -501,12 +501,29 @@ std::optional<Error> World::fault(const std::string& device, const std::string& 
     return std::nullopt;
 }
 
+World::Memory& World::Memory::operator=(const Memory& other) {
+    if (this == &other) return *this;
+    devices = other.devices;
+    kme_keys.clear();
+    for (const auto& [id, key] : other.kme_keys) kme_keys.emplace_back(id, key.clone());
+    handed_out = other.handed_out;
+    records = other.records;
+    notices = other.notices;
+    answers = other.answers;
+    now = other.now;
+    minted = other.minted;
+    fetched = other.fetched;
+    return *this;
+}
+
 World::Memory World::remember() const {
     Memory memory;
     memory.devices = devices;
     for (const auto& [id, key] : kme_keys) memory.kme_keys.emplace_back(id, key.clone());
     memory.handed_out = handed_out;
     memory.records = records;
+    memory.notices = notices;
+    memory.answers = answers;
     memory.now = now;
     memory.minted = minted;
     memory.fetched = fetched;
@@ -519,6 +536,8 @@ void World::go_back(Memory&& memory) {
     for (auto& [id, key] : memory.kme_keys) kme_keys[id] = std::move(key);
     handed_out = std::move(memory.handed_out);
     records = std::move(memory.records);
+    notices = std::move(memory.notices);
+    answers = std::move(memory.answers);
     now = memory.now;
     minted = memory.minted;
     fetched = memory.fetched;
