@@ -110,11 +110,11 @@ class Service final : public engine::ServeListener, public engine::Observer {
     std::string last_ = "none yet";
 };
 
-/// Longer than any one call may be silent.
-milliseconds patience_with(const engine::Pipeline& pipeline) {
+/// Longer than any one call may be silent, and than all links may wait for their moment.
+milliseconds patience_with(const engine::Pipeline& pipeline, const engine::ServeOptions& options) {
     milliseconds longest{60000};
     for (const auto& stage : pipeline.stages) longest = std::max(longest, stage.timeout * 2);
-    return longest + pipeline.dec_retry_window;
+    return longest + pipeline.dec_retry_window + options.jitter;
 }
 
 int serve(const Arguments& arguments) {
@@ -134,7 +134,7 @@ int serve(const Arguments& arguments) {
         return exit_usage;
     }
     const Systemd systemd;
-    Heartbeat heartbeat(systemd, patience_with(work->pipeline));
+    Heartbeat heartbeat(systemd, patience_with(work->pipeline, *options));
     Service service(systemd, heartbeat, (*session)->observer(), colour_wanted(arguments, STDOUT_FILENO));
     options->run.pause = [&](milliseconds time, const std::stop_token& stop) {
         service.beat();
@@ -153,6 +153,7 @@ int serve(const Arguments& arguments) {
         }
         if (auto offbox = require_offbox(again.pipeline, arguments); !offbox) return std::move(offbox).error();
         if (auto links = engine::select_links(again.pipeline, options->run); !links) return std::move(links).error();
+        heartbeat.patience(patience_with(again.pipeline, *options));
         return std::move(again.pipeline);
     };
     systemd.tell("READY=1\nSTATUS=first cycle");

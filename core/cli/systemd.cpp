@@ -44,7 +44,7 @@ Heartbeat::Heartbeat(const Systemd& systemd, std::chrono::milliseconds patience)
         std::unique_lock lock(mutex);
         while (!stop.stop_requested()) {
             const std::chrono::steady_clock::time_point last{std::chrono::steady_clock::duration{last_.load()}};
-            if (idle_ || std::chrono::steady_clock::now() - last < patience_) systemd_.tell("WATCHDOG=1");
+            if (idle_ || std::chrono::steady_clock::now() - last < patience_.load()) systemd_.tell("WATCHDOG=1");
             never.wait_for(lock, stop, interval, [] { return false; });
         }
     });

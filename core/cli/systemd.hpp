@@ -28,13 +28,15 @@ class Systemd {
 class Heartbeat {
   public:
     Heartbeat(const Systemd& systemd, std::chrono::milliseconds patience);
+    /// From now on; may be called from any thread.
+    void patience(std::chrono::milliseconds patience) noexcept { patience_ = patience; }
     void beat() noexcept { last_ = std::chrono::steady_clock::now().time_since_epoch().count(); }
     /// While idle no beat is expected.
     void idle(bool idle) noexcept { idle_ = idle; }
 
   private:
     const Systemd& systemd_;
-    std::chrono::milliseconds patience_;
+    std::atomic<std::chrono::milliseconds> patience_;
     std::atomic<std::chrono::steady_clock::rep> last_;
     std::atomic<bool> idle_{false};
     std::jthread thread_;  // last: it uses the others

@@ -1,10 +1,12 @@
 // check --online: read-only probes of every device and KME of the selected links, once each. Mints and loads nothing.
+#include <algorithm>
+#include <atomic>
 #include <map>
 #include <set>
-#include <thread>
 
 #include "engine/crew.hpp"
 #include "engine/run.hpp"
+#include "engine/workers.hpp"
 
 namespace qkd::engine {
 namespace {
@@ -94,13 +96,9 @@ std::vector<ProbeResult> check_online(const Pipeline& pipeline, PluginHost& host
         }
     }
     std::atomic<std::size_t> next{0};
-    std::vector<std::jthread> workers;
-    for (std::size_t i = 0; i < std::min<std::size_t>(pipeline.parallel, jobs.size()); ++i) {
-        workers.emplace_back([&] {
-            for (std::size_t job = next++; job < jobs.size(); job = next++) jobs[job]();
-        });
-    }
-    workers.clear();
+    work_together(std::min<std::size_t>(pipeline.parallel, jobs.size()), [&] {
+        for (std::size_t job = next++; job < jobs.size(); job = next++) jobs[job]();
+    });
     std::vector<ProbeResult> results;
     for (auto& [what, result] : prober.results) results.push_back(std::move(result));
     return results;

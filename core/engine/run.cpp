@@ -6,15 +6,18 @@
 #include <mutex>
 #include <random>
 #include <set>
-#include <thread>
 
+#include "engine/guard.hpp"
 #include "engine/naming.hpp"
 #include "engine/rotation.hpp"
 #include "engine/secrets.hpp"
 #include "engine/state_lock.hpp"
+#include "engine/workers.hpp"
 
 namespace qkd::engine {
 namespace {
+
+using Steady = std::chrono::steady_clock;
 
 UtcMillis now() {
     return std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
@@ -27,24 +30,42 @@ bool succeeded(LinkResult result) {
 /// Hands out links to the workers.
 class Queue {
   public:
-    Queue(const Pipeline& pipeline, const std::vector<std::size_t>& selected, std::stop_token stop)
-        : pipeline_(pipeline), waiting_(selected.begin(), selected.end()), stop_(std::move(stop)) {}
+    /// With a jitter each link has a random moment of so long from now before which it does not begin, so that not all links of
+    /// a fleet press on KMEs and devices at once.
+    Queue(const Pipeline& pipeline, const std::vector<std::size_t>& selected, milliseconds jitter, std::stop_token stop)
+        : pipeline_(pipeline), stop_(std::move(stop)) {
+        std::random_device random;
+        const auto begin = Steady::now();
+        for (const std::size_t index : selected) {
+            const auto parts = static_cast<std::uint64_t>(jitter.count());
+            waiting_.push_back({index, begin + milliseconds{parts == 0 ? 0 : random() % parts}});
+        }
+        std::stable_sort(waiting_.begin(), waiting_.end(),
+                         [](const Turn& x, const Turn& y) { return x.moment < y.moment; });
+    }
 
-    /// The next link whose group is free; waits while only links of busy groups are left. nullopt: no more.
+    /// The next link whose moment has come and whose group is free; waits for one. nullopt: no more.
     std::optional<std::size_t> next() {
         std::unique_lock lock(mutex_);
         for (;;) {
             if (stop_.stop_requested() || stopped_by_failures()) return std::nullopt;
-            for (auto it = waiting_.begin(); it != waiting_.end(); ++it) {
-                const std::string& group = pipeline_.links[*it].group;
+            const auto now = Steady::now();
+            auto it = waiting_.begin();
+            for (; it != waiting_.end() && it->moment <= now; ++it) {
+                const std::string& group = pipeline_.links[it->index].group;
                 if (!group.empty() && busy_groups_.contains(group)) continue;
-                const std::size_t index = *it;
+                const std::size_t index = it->index;
                 waiting_.erase(it);
                 if (!group.empty()) busy_groups_.insert(group);
                 return index;
             }
             if (waiting_.empty()) return std::nullopt;
-            if (!changed_.wait(lock, stop_, [this, turns = turns_] { return turns_ != turns; })) return std::nullopt;
+            const auto changed = [this, turns = turns_] { return turns_ != turns; };
+            if (it == waiting_.end()) {
+                changed_.wait(lock, stop_, changed);
+            } else {
+                changed_.wait_until(lock, stop_, it->moment, changed);
+            }
         }
     }
 
@@ -64,8 +85,12 @@ class Queue {
     }
 
   private:
+    struct Turn {
+        std::size_t index;
+        Steady::time_point moment;
+    };
     const Pipeline& pipeline_;
-    std::vector<std::size_t> waiting_;
+    std::vector<Turn> waiting_;  // by moment
     std::set<std::string> busy_groups_;
     std::stop_token stop_;
     std::mutex mutex_;
@@ -73,13 +98,6 @@ class Queue {
     unsigned failures_ = 0;
     std::uint64_t turns_ = 0;
 };
-
-/// A random part of `jitter`, so that not all links of a fleet press on KMEs and devices at once. False when stopped.
-bool wait_for_turn(milliseconds jitter, const std::stop_token& stop) {
-    if (jitter.count() == 0) return true;
-    std::random_device random;
-    return pause(milliseconds{random() % static_cast<std::uint64_t>(jitter.count())}, stop);
-}
 
 LinkReport not_started(const Pipeline& pipeline, const Link& link, Error error) {
     LinkReport report;
@@ -176,7 +194,7 @@ RunReport work(const Pipeline& pipeline, PluginHost& host, const RunOptions& opt
                      {},
                      {}};
     if (options.renew_certificates) shared.renew_made_before = std::chrono::floor<std::chrono::seconds>(report.started);
-    Queue queue(pipeline, selected, stop);
+    Queue queue(pipeline, selected, options.jitter, stop);
     std::vector<bool> started(selected.size(), false);
     std::mutex mutex;
     const auto work = [&] {
@@ -184,9 +202,10 @@ RunReport work(const Pipeline& pipeline, PluginHost& host, const RunOptions& opt
             const Link& link = pipeline.links[*index];
             const auto place =
                 static_cast<std::size_t>(std::find(selected.begin(), selected.end(), *index) - selected.begin());
-            if (!wait_for_turn(options.jitter, stop)) break;
             observer.link_begins(link);
-            LinkReport done = what(shared, link);
+            // An exception of our own is that link's failure: the other links and the report go on.
+            auto outcome = guard("engine", [&]() -> Result<LinkReport> { return what(shared, link); });
+            LinkReport done = outcome ? *std::move(outcome) : not_started(pipeline, link, std::move(outcome).error());
             observer.link_ends(done);
             queue.done(*index, succeeded(done.result));
             const std::lock_guard guard(mutex);
@@ -195,11 +214,7 @@ RunReport work(const Pipeline& pipeline, PluginHost& host, const RunOptions& opt
         }
     };
     const unsigned in_flight = options.threads != 0 ? options.threads : pipeline.parallel;
-    {
-        std::vector<std::jthread> workers;
-        const auto count = std::min<std::size_t>(in_flight, selected.size());
-        for (std::size_t i = 0; i < count; ++i) workers.emplace_back(work);
-    }
+    work_together(std::min<std::size_t>(in_flight, selected.size()), work);
     for (std::size_t i = 0; i < selected.size(); ++i) {
         if (started[i]) continue;
         const Link& link = pipeline.links[selected[i]];

@@ -1,9 +1,10 @@
 // status: how the links stand, found by reading only.
 #include <algorithm>
-#include <thread>
+#include <atomic>
 
 #include "engine/crew.hpp"
 #include "engine/run.hpp"
+#include "engine/workers.hpp"
 
 namespace qkd::engine {
 namespace {
@@ -117,9 +118,7 @@ std::vector<LinkStatus> status(const Pipeline& pipeline, PluginHost& host, const
         }
     };
     const unsigned in_flight = options.threads != 0 ? options.threads : pipeline.parallel;
-    std::vector<std::jthread> workers;
-    for (std::size_t i = 0; i < std::min<std::size_t>(in_flight, all.size()); ++i) workers.emplace_back(work);
-    workers.clear();
+    work_together(std::min<std::size_t>(in_flight, all.size()), work);
     return all;
 }
 

@@ -63,7 +63,7 @@ class Crash(unittest.TestCase):
                 child.stderr.close()
 
     def test_withdraw_takes_a_pending_key_from_all_members(self):
-        with Lab("--lead", "1200s") as lab:
+        with Lab("--lead", "1200s", waits=True) as lab:
             self.assertEqual(lab.qkd("withdraw", lab.pipeline_file).code, 2)
             lab.change(r'^kind = "commit"$', 'kind = "commit"\nverify = "next-run"')
             first = lab.run()

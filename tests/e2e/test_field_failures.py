@@ -34,7 +34,7 @@ class FieldFailures(unittest.TestCase):
             self.assertEqual(before, after)
 
     def test_a_start_time_in_another_zone_is_the_same_instant_and_ahead(self):
-        with Lab("--zones", "Europe/Berlin,America/New_York", "--lead", "600s") as lab:
+        with Lab("--zones", "Europe/Berlin,America/New_York", "--lead", "600s", waits=True) as lab:
             lab.change(r'^kind = "commit"$', 'kind = "commit"\nverify = "next-run"')
             done = lab.run()
             self.assertEqual((done.code, done.link()["result"]), (0, "pending"), done)

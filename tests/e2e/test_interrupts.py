@@ -19,7 +19,7 @@ def interrupt_at(lab, step):
 
 class Interrupts(unittest.TestCase):
     def check(self, rollover):
-        with Lab("--rollover", rollover) as lab:
+        with Lab("--rollover", rollover, waits=True) as lab:
             first = lab.run()
             self.assertEqual(first.code, 0, first)
             for step in STEPS:

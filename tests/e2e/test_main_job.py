@@ -101,7 +101,7 @@ class Policies(unittest.TestCase):
                 self.assertEqual(done.link()["rollover"], rollover)
 
     def test_a_key_left_for_the_next_run_is_pending_and_then_taken_over(self):
-        with Lab() as lab:
+        with Lab(waits=True) as lab:
             first = lab.run()
             self.assertEqual(first.code, 0, first)
             lab.change(r'^rollover = .*$', 'rollover = "key-chain"\nverify = "next-run"')

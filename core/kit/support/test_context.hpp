@@ -11,6 +11,11 @@
 
 namespace qkd::support {
 
+/// For tests of a deadline or a stop: more than any machine needs to come back, less than the peers of those tests hold a
+/// call back. How prompt a plugin is, in milliseconds, is for the laws of the conformance kit, which know how late the
+/// machine itself is.
+inline constexpr std::chrono::seconds promptly{10};
+
 /// What has to exist before the base class Context is made.
 class Interruption {
   public:

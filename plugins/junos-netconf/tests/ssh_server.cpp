@@ -10,6 +10,7 @@
 
 #include <array>
 #include <stdexcept>
+#include <utility>
 
 namespace qkd::junos::test {
 
@@ -143,7 +144,8 @@ void SshServer::talk(ssh_session session) {
         if (!answered) ssh_message_reply_default(message);
         ssh_message_free(message);
         if (start && options_.script) {
-            options_.script(channel);
+            Peer peer(channel);
+            options_.script(peer);
             ssh_channel_send_eof(channel);
             ssh_channel_close(channel);
         }
@@ -153,19 +155,30 @@ void SshServer::talk(ssh_session session) {
 
 #pragma GCC diagnostic pop
 
-bool read_until(ssh_channel channel, const std::string& text) {
-    std::string seen;
+bool Peer::more() {
     std::array<char, 4096> chunk{};
-    while (seen.find(text) == std::string::npos) {
-        const int count = ssh_channel_read(channel, chunk.data(), chunk.size(), 0);
-        if (count <= 0) return false;
-        seen.append(chunk.data(), static_cast<std::size_t>(count));
-    }
+    const int count = ssh_channel_read(channel_, chunk.data(), chunk.size(), 0);
+    if (count <= 0) return false;
+    seen_.append(chunk.data(), static_cast<std::size_t>(count));
     return true;
 }
 
-void write_text(ssh_channel channel, const std::string& text) {
-    ssh_channel_write(channel, text.data(), static_cast<std::uint32_t>(text.size()));
+bool Peer::await(const std::string& text) {
+    std::size_t found = 0;
+    while ((found = seen_.find(text)) == std::string::npos) {
+        if (!more()) return false;
+    }
+    seen_.erase(0, found + text.size());
+    return true;
+}
+
+std::string Peer::take() {
+    if (seen_.empty()) more();
+    return std::exchange(seen_, {});
+}
+
+void Peer::say(const std::string& text) {
+    ssh_channel_write(channel_, text.data(), static_cast<std::uint32_t>(text.size()));
 }
 
 }  // namespace qkd::junos::test

@@ -15,6 +15,23 @@
 
 namespace qkd::junos::test {
 
+/// One end of a channel, for a script. Belongs to the thread that runs the script.
+class Peer {
+  public:
+    explicit Peer(ssh_channel channel) : channel_(channel) {}
+    /// Reads as far as the end of `text`; what came behind it in the same read is for the next call. False when the
+    /// channel ended before.
+    bool await(const std::string& text);
+    /// What has come behind the last text, or else what comes next; empty at the end.
+    std::string take();
+    void say(const std::string& text);
+
+  private:
+    bool more();
+    ssh_channel channel_;
+    std::string seen_;
+};
+
 struct SshServerOptions {
     std::vector<ssh_keytypes_e> host_keys{SSH_KEYTYPE_ED25519};
     bool password = false;
@@ -22,7 +39,7 @@ struct SshServerOptions {
     std::string secret = "s3cret-Passw0rd";
     bool subsystem = true;  ///< false = refuses every subsystem
     /// Runs when the subsystem has started; the channel closes when it returns.
-    std::function<void(ssh_channel)> script{};
+    std::function<void(Peer&)> script{};
 };
 
 class SshServer {
@@ -56,9 +73,5 @@ class SshServer {
     std::vector<std::thread> sessions_;
     std::thread acceptor_;
 };
-
-/// Reads from the channel until `text` has come; false when it ended before.
-bool read_until(ssh_channel channel, const std::string& text);
-void write_text(ssh_channel channel, const std::string& text);
 
 }  // namespace qkd::junos::test

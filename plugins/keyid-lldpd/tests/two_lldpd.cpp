@@ -14,7 +14,8 @@
 #include <array>
 #include <chrono>
 #include <csignal>
-#include <cstdlib>
+#include <cstdio>
+#include <functional>
 #include <stdexcept>
 
 namespace qkd::support {
@@ -30,6 +31,19 @@ bool answers(const std::string& path) {
     const bool there = ::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
     ::close(fd);
     return there;
+}
+
+/// What lldpcli prints; throws when it fails.
+std::string lldpcli(const std::string& socket, const std::string& words) {
+    const std::string command = "/usr/sbin/lldpcli -u " + socket + " " + words;
+    // NOLINTNEXTLINE(concurrency-mt-unsafe, cert-env33-c): a path of ours
+    std::FILE* output = ::popen(command.c_str(), "re");
+    if (output == nullptr) throw std::runtime_error("no lldpcli");
+    std::string text;
+    std::array<char, 512> chunk{};
+    while (const auto count = std::fread(chunk.data(), 1, chunk.size(), output)) text.append(chunk.data(), count);
+    if (::pclose(output) != 0) throw std::runtime_error("lldpcli " + words + ": " + text);
+    return text;
 }
 
 /// lldpd looks into /sys, which shows the interfaces of the namespace that mounted it.
@@ -66,16 +80,25 @@ TwoLldpd::TwoLldpd() {
     NetSandbox::ip("link add name ll0 type veth peer name ll1");
     start(0);
     start(1);
-    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds{20};
-    for (int end = 0; end < 2; ++end) {
-        while (!answers(socket(end))) {
-            if (std::chrono::steady_clock::now() > until) throw std::runtime_error("lldpd does not answer");
+    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds{60};
+    const auto wait_for = [&](const std::function<bool()>& there, const char* otherwise) {
+        while (!there()) {
+            if (std::chrono::steady_clock::now() > until) throw std::runtime_error(otherwise);
             (void)::poll(nullptr, 0, 5);
         }
+    };
+    for (int end = 0; end < 2; ++end) {
+        wait_for([&] { return answers(socket(end)); }, "lldpd does not answer");
         // It begins paused and is told to begin by a client of its own, some time. Whoever is paused hears nothing.
-        const std::string command = "/usr/sbin/lldpcli -u " + socket(end) + " resume >/dev/null";
-        // NOLINTNEXTLINE(concurrency-mt-unsafe, cert-env33-c): a path of ours
-        if (std::system(command.c_str()) != 0) throw std::runtime_error("lldpd cannot be resumed");
+        lldpcli(socket(end), "resume");
+        // A frame that comes while the other end is not there yet is told again soon.
+        lldpcli(socket(end), "configure lldp tx-interval 1");
+    }
+    for (int end = 0; end < 2; ++end) {
+        // It looks for its interfaces some time later still.
+        const std::string netdev = "ll" + std::to_string(end);
+        wait_for([&] { return lldpcli(socket(end), "show interfaces").find(netdev) != std::string::npos; },
+                 "lldpd does not find its interface");
     }
 }
 

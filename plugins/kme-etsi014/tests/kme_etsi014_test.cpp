@@ -435,7 +435,7 @@ TEST_F(Etsi014, AnAddressThatSaysNothingLeavesTimeForTheOthers) {
     TlsServer silent({.plain = true}, [](const SeenRequest&) { return Reply{}; });
     auto good = serve(answer(200, one_key));
     auto source = bench_.source(silent.url(), {{"standby_urls", good.url()}});
-    TestContext context(2s);
+    TestContext context(5s);
     const auto keys = source->fetch(context, fetch_one);
     EXPECT_TRUE(keys) << keys.error().what;
 }
@@ -511,14 +511,14 @@ TEST_F(Etsi014, ComesBackInTimeAndSaysThatAKeyMayBeLost) {
         return Reply{.bytes = "", .hang = true};
     });
     auto source = bench_.source(server.url());
-    TestContext brief(300ms);
+    TestContext brief(2s);  // enough for the handshake and the request
     const auto minted = source->mint(brief, mint_one);
-    EXPECT_LT(std::chrono::steady_clock::now() - brief.deadline(), 200ms);
+    EXPECT_LT(std::chrono::steady_clock::now() - brief.deadline(), qkd::support::promptly);
     ASSERT_FALSE(minted);
     EXPECT_EQ(minted.error().code, ErrorCode::timeout);
     EXPECT_TRUE(minted.error().maybe_consumed);
     const auto fetched = source->fetch(stopped, fetch_one);
-    EXPECT_LT(std::chrono::steady_clock::now() - stop_time, 200ms);
+    EXPECT_LT(std::chrono::steady_clock::now() - stop_time, qkd::support::promptly);
     ASSERT_FALSE(fetched);
     EXPECT_EQ(fetched.error().code, ErrorCode::cancelled);
     EXPECT_TRUE(fetched.error().maybe_consumed);

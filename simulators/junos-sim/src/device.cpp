@@ -338,6 +338,27 @@ const std::optional<LockHolder>& Device::lock_holder() {
     return holder_;
 }
 
+std::optional<Millis> Device::next_start() const {
+    std::optional<Millis> next;
+    for (const auto& [interface, end] : mka_configuration(running(), info_)) {
+        for (const auto& key : end.chain) {
+            if (key.start > device_now() && (!next || key.start - info_.skew < *next)) next = key.start - info_.skew;
+        }
+    }
+    return next;
+}
+
+void skip_to_next_start(const fs::path& state) {
+    constexpr Millis before = 2000;
+    const Lab lab = read_lab(read_device_info(state).lab_file);
+    if (!lab.skip_waits) return;
+    for (const auto& [name, folder] : lab.devices) {
+        Device device(folder);
+        if (device.pending_until() || device.lock_holder()) return;
+    }
+    if (const auto start = Device(state).next_start()) advance_to(lab, *start - before);
+}
+
 void Device::set_lock(std::optional<LockHolder> holder) {
     holder_ = std::move(holder);
     save();

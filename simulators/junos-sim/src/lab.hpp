@@ -28,6 +28,7 @@ struct Lab {
     Millis epoch_wall = 0;
     Millis epoch_lab = 0;
     Millis advanced = 0;
+    bool skip_waits = false;  // see skip_to_next_start()
     std::vector<Wire> wires;
     std::map<std::string, std::filesystem::path> devices;  // state folders
 
@@ -37,6 +38,9 @@ struct Lab {
 
 // `file` may be empty (a lone device). Throws SimError when it cannot be read.
 Lab read_lab(const std::filesystem::path& file);
+
+// Moves the clock of the lab, and so all devices, forward to `instant` (lab clock); nothing happens when that is past.
+void advance_to(const Lab& lab, Millis instant);
 
 // device.json: what kind of device this is.
 struct DeviceInfo {

@@ -62,10 +62,13 @@ void take_lock(Call& c) {
 
 // Uncommitted changes made under the lock go with it, as after "configure exclusive".
 void release_lock(Call& c) {
-    Device device(c.session.state());
-    if (!holds_lock(device, c.session)) refuse("Configuration database is not open");
-    device.discard_candidate();
-    device.set_lock(std::nullopt);
+    {
+        Device device(c.session.state());
+        if (!holds_lock(device, c.session)) refuse("Configuration database is not open");
+        device.discard_candidate();
+        device.set_lock(std::nullopt);
+    }
+    skip_to_next_start(c.session.state());
 }
 
 void lock_configuration(Call& c) {

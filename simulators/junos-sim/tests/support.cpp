@@ -47,7 +47,11 @@ TestLab::TestLab(const std::vector<std::string>& devices, const std::vector<std:
 }
 
 void TestLab::write() const {
-    json j = {{"speed", 0.0}, {"epoch_wall_ms", 0}, {"epoch_lab_ms", epoch}, {"advanced_ms", advanced_}};
+    json j = {{"speed", 0.0},
+              {"epoch_wall_ms", 0},
+              {"epoch_lab_ms", epoch},
+              {"advanced_ms", advanced_},
+              {"skip_waits", skip_waits_}};
     j["wires"] = wires_;
     for (const auto& name : devices_) j["devices"][name] = "devices/" + name;
     write_file(root() / "lab.json", j.dump());
@@ -61,6 +65,11 @@ void TestLab::configure(const std::string& name, const std::string& key, const s
 
 void TestLab::advance(Millis ms) {
     advanced_ += ms;
+    write();
+}
+
+void TestLab::skip_waits() {
+    skip_waits_ = true;
     write();
 }
 

@@ -38,6 +38,8 @@ class TestLab {
     // Sets a key of device.json; `value` is JSON text.
     void configure(const std::string& name, const std::string& key, const std::string& value) const;
     void advance(Millis ms);
+    // From here on the lab skips waits; how far it went, `now` does not know (see read_lab).
+    void skip_waits();
     Millis now() const;
     // What --show prints.
     pugi::xml_document show(const std::string& name) const;
@@ -50,6 +52,7 @@ class TestLab {
     std::vector<std::string> devices_;
     std::vector<std::vector<std::string>> wires_;
     Millis advanced_ = 0;
+    bool skip_waits_ = false;
 };
 
 // A child process with its standard streams on pipes; killed and reaped at the end.

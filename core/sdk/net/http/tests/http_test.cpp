@@ -384,9 +384,9 @@ std::chrono::milliseconds time_of(HttpsClient& client, TestContext& context, qkd
 TEST_F(Http, KeepsTheDeadlineWithAServerThatAcceptsAndSaysNothing) {
     TlsServer server(mutual(), always({.bytes = "", .hang = true}));
     HttpsClient client(settings(server));
-    TestContext context(300ms);
+    TestContext context(2s);  // enough for the handshake and the request
     qkd::Result<qkd::net::HttpResponse> response{qkd::Error{}};
-    EXPECT_LT(time_of(client, context, response), 500ms);
+    EXPECT_LT(time_of(client, context, response), qkd::support::promptly);
     ASSERT_FALSE(response);
     EXPECT_EQ(response.error().code, ErrorCode::timeout);
     EXPECT_TRUE(response.error().maybe_consumed);
@@ -406,7 +406,7 @@ TEST_F(Http, CanBeInterruptedWhileItWaitsForTheAnswer) {
     });
     HttpsClient client(settings(server));
     auto response = client.send(context, {"/", "", ""});
-    EXPECT_LT(std::chrono::steady_clock::now() - stopped, 200ms);
+    EXPECT_LT(std::chrono::steady_clock::now() - stopped, qkd::support::promptly);
     ASSERT_FALSE(response);
     EXPECT_EQ(response.error().code, ErrorCode::cancelled);
     EXPECT_TRUE(response.error().maybe_consumed);
@@ -430,7 +430,7 @@ TEST_F(Http, CanBeInterruptedWhileItAsksForTheAddress) {
         auto response = client.send(context, {"/", "", ""});
         const auto returned = std::chrono::steady_clock::now();
         stopper.join();
-        EXPECT_LT(returned - stopped, 200ms);
+        EXPECT_LT(returned - stopped, qkd::support::promptly);
         ASSERT_FALSE(response);
         EXPECT_EQ(response.error().code, ErrorCode::cancelled);
         EXPECT_FALSE(response.error().maybe_consumed);
