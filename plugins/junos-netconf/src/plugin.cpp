@@ -52,6 +52,10 @@ constexpr std::array fields{
                "Limit for the TCP connection to each address of the host."},
     qkd::Field{Scope::device, FieldType::integer, "file_port", false, nullptr, "1..65535",
                "TCP port of SSH for files (SFTP, scp) where it is not the NETCONF port, usually 22."},
+    qkd::Field{
+        Scope::device, FieldType::boolean, "allow_local_commit", false, "false", nullptr,
+        "With two routing engines: when the other one does not take a commit, commit on this one alone and report the "
+        "link as degraded, instead of failing."},
     qkd::Field{Scope::device, FieldType::boolean, "kme_macro", false, "true", nullptr,
                "initial-config writes the KME into apply-macro qkd of each interface, for scripts on the router."},
     qkd::Field{
