@@ -858,6 +858,36 @@ TEST(Sim, WritesNamesAndEventsOnceAndKnowsThemAgain) {
     EXPECT_TRUE((*again)->empty());
 }
 
+// ---- behind a jump host
+
+TEST(Sim, ADeviceBehindAJumpHostIsReachedByOpenSshWithFilesAndAll) {
+    Junos j;
+    const SimulatedDevice jump;
+    const auto folder = jump.folder() / "ssh";
+    auto values = j.device.values();
+    const auto by = jump.values();
+    values["proxy_command"] = "/usr/bin/ssh\n-F\n/dev/null\n-i\n" + (folder / "client_key").string() +
+                              "\n-o\nBatchMode=yes\n-o\nStrictHostKeyChecking=yes\n-o\nUserKnownHostsFile=" +
+                              (folder / "known_hosts").string() + "\n-p\n" + by.at("port") +
+                              "\n-W\n%h:%p\n%r@127.0.0.1";
+    PluginObject<Connector> connector(qkd_plugin_v1, StageKind::connect, values);
+    auto session = connector->open(j.context);
+    ASSERT_TRUE(session) << session.error().what;
+    EXPECT_EQ((*session)->facts().model, "mx304");
+    Junos::expect((*session)->files()->put(j.context, "/var/tmp/x", SecretBytes(std::string_view("over two")), 0600));
+    auto content = (*session)->files()->get(j.context, "/var/tmp/x");
+    ASSERT_TRUE(content) << content.error().what;
+    EXPECT_EQ(content->reveal_text(), "over two");
+    j.bring_up(**session);
+    Junos::expect((*session)->close(j.context));
+    // The jump host is verified by ssh, the router by us: a key that is not known there is refused here.
+    values["known_hosts"] = by.at("known_hosts");
+    PluginObject<Connector> misled(qkd_plugin_v1, StageKind::connect, values);
+    session = misled->open(j.context);
+    ASSERT_FALSE(session);
+    EXPECT_EQ(session.error().code, ErrorCode::auth) << session.error().what;
+}
+
 // ---- two routing engines
 
 SshdOptions two_engines() {
