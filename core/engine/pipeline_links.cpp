@@ -172,9 +172,13 @@ void read_key_ids(Draft& draft, const TomlValue* table, const std::string& link_
     const std::string plugin_name = plugin->descriptor->name;
     const auto provided = split(plugin->stage(StageKind::key_id_transport)->provides, ' ');
     const bool onbox = draft.pipeline.mode == Mode::onbox;
-    const bool in_process = std::find(provided.begin(), provided.end(), "in-process") != provided.end();
-    if (onbox && in_process) {
-        draft.findings.error(name.place, "plugin '" + plugin_name + "' works within one process, and mode is \"onbox\"",
+    const bool wrong_place =
+        std::find(provided.begin(), provided.end(), onbox ? "in-process" : "one-end") != provided.end();
+    if (wrong_place) {
+        draft.findings.error(name.place,
+                             "plugin '" + plugin_name +
+                                 (onbox ? "' works within one process, and mode is \"onbox\""
+                                        : "' works for one end of a link, and mode is \"offbox\""),
                              "name another keyid- plugin");
     }
     bool sound = false;
@@ -182,7 +186,7 @@ void read_key_ids(Draft& draft, const TomlValue* table, const std::string& link_
     const auto index = keep_table(draft, spec, entries_of(*table, label), "link." + link.name + ".key_ids", sound);
     if (!wanted) return;
     const bool authenticated = std::find(provided.begin(), provided.end(), "authenticated") != provided.end();
-    if (onbox && sound && !in_process && !authenticated &&
+    if (onbox && sound && !wrong_place && !authenticated &&
         draft.tables->tables.at(index).values.find("secret") == nullptr) {
         draft.findings.error(place, "missing key 'secret' in " + label + ": on-box nothing else tells a forged key_ID",
                              "secret = \"file:...\", with the same 32 random octets on every member");
