@@ -93,6 +93,7 @@ class Onbox : public test::RotationTest {
         pipeline.state = state_of(device);
         pipeline.persist.name = "stage.persist@" + device;
         pipeline.peer_wait = peer_wait_;
+        for (auto& stage : pipeline.stages) stage.timeout = 100ms;  // a lock that a failed call left is waited for in real time
         pipeline.commit.confirm = 1min;
         pipeline.commit.lead = 3min;
         pipeline.commit.assumed_commit = 10s;
