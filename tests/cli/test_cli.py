@@ -193,7 +193,9 @@ class Plugins(unittest.TestCase):
         fields = {field["key"]: field for field in json.loads(out)["fields"]}
         self.assertEqual(fields["port"]["default"], "830")
         self.assertEqual(fields["port"]["scope"], "device")
-        self.assertTrue(fields["host"]["required"])
+        self.assertFalse(fields["host"]["required"])
+        code, out, _ = call("plugins", "inspect", "kme-etsi014", "--json")
+        self.assertTrue(next(field for field in json.loads(out)["fields"] if field["key"] == "url")["required"])
 
     def test_every_sample_is_toml_that_names_its_plugin(self):
         import tomllib

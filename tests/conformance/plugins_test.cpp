@@ -70,7 +70,7 @@ std::map<std::string, Setting> settings(const std::string& pki) {
 }
 
 /// A simulated device of the lab that QKD_CONFORMANCE_LAB names, if it does: made by `scripts/lab up DIR`, which writes one
-/// key a line. Without it the laws that need a device are not tried.
+/// key a line. With QKD_CONFORMANCE_TRANSPORT=local as if this ran on that device. Without it the laws that need a device are not tried.
 struct Lab {
     std::string folder;
     std::string device;
@@ -96,6 +96,12 @@ struct Lab {
             lab.interface_name = found[2];
         }
         lab.values = devices[lab.device];
+        if (const char* transport = std::getenv("QKD_CONFORMANCE_TRANSPORT")) {
+            const std::string state = lab.folder + "/devices/" + lab.device;
+            lab.values = {{"transport", transport},
+                          {"command", std::string(QKD_JUNOS_SIM) + "\n--state\n" + state},
+                          {"files_root", state + "/fs"}};
+        }
         return lab;
     }
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "local_user.hpp"
 #include "lock_holder.hpp"
 #include "mka_reply.hpp"
 #include "session.hpp"
@@ -70,7 +71,7 @@ Position locate(const std::vector<CommitEntry>& log, const std::string& comment)
 }  // namespace
 
 Result<void> JunosCommit::configure(const ConfigView& config) {
-    user_ = config.string("user");
+    user_ = config.has("user") || config.string("transport") != "local" ? config.string("user") : local_user().name;
     return {};
 }
 

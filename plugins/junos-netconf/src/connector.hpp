@@ -1,8 +1,7 @@
-// The connect stage: SSH, NETCONF, facts.
+// The connect stage: SSH or a local command, NETCONF, facts.
 #pragma once
 
 #include "qkd/sdk/device.hpp"
-#include "qkd/sdk/net/ssh.hpp"
 
 namespace qkd::junos {
 

@@ -54,6 +54,8 @@ Result<void> JunosInitialConfig::configure(const ConfigView& config) {
     event.user = config.has("event_user") ? config.string("event_user") : config.string("user");
     event.interval = std::chrono::duration_cast<std::chrono::seconds>(config.duration("event_interval"));
     event.start = config.string("event_start");
+    if (!event.script.empty() && event.user.empty())
+        return wrong("event_script is given, but neither event_user nor user", "say event_user = \"...\"");
     if (event.script.empty() && (config.has("event_user") || config.has("event_start")))
         return wrong("event_user and event_start have no meaning without event_script",
                      "say event_script = \"FILE\", or leave them out");

@@ -28,6 +28,8 @@ class FrameReader {
     /// The next whole message, without framing and not empty; nullopt when more bytes are needed. After an error the
     /// stream cannot be understood any more.
     Result<std::optional<SecretBytes>> next();
+    /// What came and is no message yet. For the words of a far end that speaks another language, before any secret.
+    [[nodiscard]] std::string_view unread() const noexcept { return input_.reveal_text(); }
 
   private:
     Result<std::optional<SecretBytes>> next_delimited();

@@ -13,6 +13,7 @@ constexpr const char* base_1_1 = "urn:ietf:params:netconf:base:1.1";
 constexpr const char* base_namespace = "urn:ietf:params:xml:ns:netconf:base:1.0";
 constexpr std::size_t largest_message = 32U << 20U;
 constexpr std::size_t longest_text = 600;
+constexpr std::size_t quoted_greeting = 160;
 
 bool is_error_element(pugi::xml_node node) {
     const auto name = local_name(node);
@@ -104,7 +105,7 @@ NetconfSession::NetconfSession(std::unique_ptr<net::ByteStream> stream, std::str
 
 Error NetconfSession::broken_error(Error error) {
     broken_ = true;
-    error.what = peer_ + ": " + error.what;
+    error.what = peer_ + ": " + mask(error.what);
     return error;
 }
 
@@ -145,15 +146,21 @@ Result<std::unique_ptr<NetconfSession>> NetconfSession::open(Context& context, s
     auto list = root.append_child("capabilities");
     list.append_child("capability").text().set(base_1_0);
     list.append_child("capability").text().set(base_1_1);
-    if (auto sent = session->send(context, *hello); !sent) return std::move(sent).error();
-
+    auto sent = session->send(context, *hello);
+    // One that takes no hello may have said why.
     auto message = session->receive(context);
-    if (!message) return std::move(message).error();
+    if (!sent || !message) {
+        Error error = sent ? std::move(message).error() : std::move(sent).error();
+        const auto said = session->reader_.unread();
+        if (!said.empty())
+            error.what += "; instead of a NETCONF hello it said: " + mask(one_line(said.substr(0, quoted_greeting)));
+        return error;
+    }
     auto parsed = XmlDocument::parse(std::move(*message));
     if (!parsed) return session->broken_error(std::move(parsed).error());
     if (!is(parsed->root(), "hello"))
         return session->broken_error({ErrorCode::protocol, Retry::never, "the device does not say a NETCONF hello",
-                                      "check that the port is the one of the NETCONF service"});
+                                      "check that the port, or the command, is the one of the NETCONF service"});
     session->session_id_ = text_of(child(parsed->root(), "session-id"));
     const auto offered = child(parsed->root(), "capabilities");
     for (auto one = offered.first_child(); one; one = one.next_sibling()) {

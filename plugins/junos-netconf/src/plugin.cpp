@@ -23,10 +23,22 @@ using qkd::FieldType;
 using qkd::Scope;
 
 constexpr std::array fields{
-    qkd::Field{Scope::device, FieldType::string, "host", true, nullptr, nullptr, "Name or address of the router."},
+    qkd::Field{Scope::device, FieldType::one_of, "transport", false, "ssh", "ssh|local",
+               "How NETCONF gets to the router: over SSH, or, on the router itself, through a local command. local "
+               "needs none of "
+               "the fields for SSH."},
+    qkd::Field{Scope::device, FieldType::string_list, "command", false, nullptr, nullptr,
+               "With transport local: program and arguments of the NETCONF server, run without a shell; without it "
+               "[\"netconf\"]."},
+    qkd::Field{Scope::device, FieldType::string, "files_root", false, nullptr, nullptr,
+               "With transport local: absolute path where this process sees the router's file system, as in a "
+               "container; without it /."},
+    qkd::Field{Scope::device, FieldType::string, "host", false, nullptr, nullptr,
+               "Name or address of the router; required with transport ssh."},
     qkd::Field{Scope::device, FieldType::integer, "port", false, "830", "1..65535",
                "TCP port of NETCONF over SSH (system services netconf ssh)."},
-    qkd::Field{Scope::device, FieldType::string, "user", true, nullptr, nullptr, "Login name on the router."},
+    qkd::Field{Scope::device, FieldType::string, "user", false, nullptr, nullptr,
+               "Login name on the router; required with transport ssh. With local: who this process is there."},
     qkd::Field{Scope::device, FieldType::secret, "ssh_key", false, nullptr, nullptr,
                "Private SSH key, ed25519 or ecdsa, OpenSSH or PEM form, without passphrase."},
     qkd::Field{Scope::device, FieldType::secret, "password", false, nullptr, nullptr,
@@ -60,4 +72,5 @@ constexpr std::array fields{
 
 }  // namespace
 
-QKD_PLUGIN("junos-netconf", "1.0.0", "qkd-macsec", "Juniper routers by NETCONF over SSH", "stable", stages, fields)
+QKD_PLUGIN("junos-netconf", "1.0.0", "qkd-macsec", "Juniper routers by NETCONF over SSH or on the router itself",
+           "stable", stages, fields)

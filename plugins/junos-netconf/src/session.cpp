@@ -19,9 +19,8 @@ UtcSeconds whole(UtcMillis time) {
 
 }  // namespace
 
-JunosSession::JunosSession(std::unique_ptr<net::SshSession> ssh, std::unique_ptr<NetconfSession> netconf,
-                           OpenSsh files_ssh)
-    : ssh_(std::move(ssh)), netconf_(std::move(netconf)), files_ssh_(std::move(files_ssh)), database_(*netconf_) {}
+JunosSession::JunosSession(std::unique_ptr<NetconfSession> netconf, std::unique_ptr<FileAccess> files)
+    : netconf_(std::move(netconf)), files_(std::move(files)), database_(*netconf_) {}
 
 JunosSession::~JunosSession() {
     netconf_->drop();
@@ -47,8 +46,7 @@ Result<void> JunosSession::read_facts(Context& context) {
 
 Result<void> JunosSession::close(Context& context) {
     auto done = netconf_->close(context);
-    second_ssh_.reset();
-    ssh_.reset();
+    files_.reset();
     return done;
 }
 

@@ -99,9 +99,11 @@ SimulatedDevice::SimulatedDevice(const SshdOptions& options) : options_(options)
     const fs::path ssh = temp_.path() / "ssh";
     fs::create_directories(ssh);
     fs::create_directories(state() / "fs/var/tmp");
-    run_program({"/usr/bin/ssh-keygen", "-q", "-t", options.host_key_type, "-N", "", "-f", ssh / "host_key"});
-    run_program({"/usr/bin/ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", ssh / "client_key"});
-    fs::copy_file(ssh / "client_key.pub", ssh / "authorized_keys");
+    if (options.ssh) {
+        run_program({"/usr/bin/ssh-keygen", "-q", "-t", options.host_key_type, "-N", "", "-f", ssh / "host_key"});
+        run_program({"/usr/bin/ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", ssh / "client_key"});
+        fs::copy_file(ssh / "client_key.pub", ssh / "authorized_keys");
+    }
     write_device("");
     if (options.lab) {
         epoch_ =
@@ -111,6 +113,7 @@ SimulatedDevice::SimulatedDevice(const SshdOptions& options) : options_(options)
     support::write_file(state() / "running.xml",
                         "<configuration><system><host-name>mx1</host-name><time-zone>" + options.zone +
                             "</time-zone><services><netconf><ssh/></netconf></services></system></configuration>");
+    if (!options.ssh) return;
     // sshd run by root insists on this folder.
     if (::geteuid() == 0) ::mkdir("/run/sshd", 0755);
     // SHLVL: else bash takes a session for a first login and runs its user's .bashrc, which is slow and may print.
@@ -158,6 +161,12 @@ support::Values SimulatedDevice::values() const {
             {"user", user_name()},
             {"ssh_key", "file:" + (temp_.path() / "ssh/client_key").string()},
             {"known_hosts", known.string()}};
+}
+
+support::Values SimulatedDevice::local_values() const {
+    return {{"transport", "local"},
+            {"command", std::string(JUNOS_SIM) + "\n--state\n" + state().string()},
+            {"files_root", (state() / "fs").string()}};
 }
 
 void SimulatedDevice::write_device(const std::string& more) const {

@@ -14,6 +14,7 @@
 namespace qkd::junos::test {
 
 struct SshdOptions {
+    bool ssh = true;  ///< false: no sshd, only local_values() work
     bool sftp = true;
     std::string host_key_type = "ed25519";
     /// Merged over a default device.json of the simulator.
@@ -34,6 +35,8 @@ class SimulatedDevice {
 
     /// What the [device.NAME] table would say.
     [[nodiscard]] support::Values values() const;
+    /// The same where the program runs on the device: transport local.
+    [[nodiscard]] support::Values local_values() const;
     [[nodiscard]] std::string host_key_line() const;  ///< type and base64, as in a .pub file
     [[nodiscard]] int port() const noexcept { return port_; }
     [[nodiscard]] std::filesystem::path folder() const { return temp_.path(); }

@@ -11,6 +11,7 @@
 #include <iostream>
 
 #include "clock.hpp"
+#include "files.hpp"
 #include "rpc.hpp"
 #include "xml_out.hpp"
 
@@ -214,6 +215,7 @@ bool Session::handle(const std::string& message) {
 int Session::run() {
     end_on_signals();
     if (read_device_info(state_).linger > 0) ::signal(SIGHUP, SIG_IGN);
+    make_file_area(state_, user_);  // whoever runs on the device finds its files there
     if (!greet()) return 0;
     bool first = true;
     while (!closing) {

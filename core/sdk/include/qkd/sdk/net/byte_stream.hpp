@@ -22,7 +22,7 @@ class ByteStream {
     virtual Result<std::size_t> read(Context& context, std::span<std::uint8_t> into) = 0;
     /// Writes all of it. After an error nobody knows how much went out: the stream is of no use then.
     virtual Result<void> write(Context& context, std::span<const std::uint8_t> bytes) = 0;
-    /// Ends the stream; never waits for the far end.
+    /// Ends the stream; never waits for a far end on another machine, and 150 ms at most for one on this.
     virtual void close() noexcept = 0;
     [[nodiscard]] virtual bool alive() const noexcept = 0;
 

@@ -1,7 +1,7 @@
-// Files of a session: SFTP, or scp with the device's own file RPCs where SFTP is off (the default on Junos).
-#include <chrono>
+// SFTP first, then what scp and the router's file RPCs can do.
+#include "ssh_files.hpp"
 
-#include "session.hpp"
+#include <chrono>
 
 namespace qkd::junos {
 namespace {
@@ -18,52 +18,49 @@ bool says_absent(const std::string& text) {
 
 }  // namespace
 
-Result<net::SshSession*> JunosSession::file_transport(Context& context) {
-    if (!files_ssh_) {
-        if (!ssh_) return Error{ErrorCode::unreachable, Retry::safe, "the session is closed", "open a new session"};
-        return ssh_.get();
-    }
-    if (!second_ssh_ || !second_ssh_->alive()) {
-        auto opened = files_ssh_(context);
+Result<net::SshSession*> SshFiles::transport(Context& context) {
+    if (!elsewhere_) return ssh_.get();
+    if (!second_ || !second_->alive()) {
+        auto opened = elsewhere_(context);
         if (!opened) return std::move(opened).error();
-        second_ssh_ = std::move(*opened);
+        second_ = std::move(*opened);
     }
-    return second_ssh_.get();
+    return second_.get();
 }
 
-Result<void> JunosSession::put(Context& context, const std::string& path, const SecretBytes& content, unsigned mode) {
-    auto ssh = file_transport(context);
+Result<void> SshFiles::put(Context& context, const std::string& path, const SecretBytes& content, unsigned mode) {
+    auto ssh = transport(context);
     if (!ssh) return std::move(ssh).error();
     auto done = (*ssh)->sftp_put(context, path, content, mode);
     if (done || !no_sftp(done.error())) return done;
     const auto stamp = std::chrono::system_clock::now().time_since_epoch().count();
     const std::string temporary = path + ".tmp-" + std::to_string(stamp);
     if (auto sent = (*ssh)->scp_put(context, temporary, content, mode); !sent) return sent;
-    auto renamed = netconf_->ask(context, "renaming " + temporary,
-                                 R"(the permission "maintenance", or SFTP on the device)", [&](pugi::xml_node rpc) {
-                                     auto rename = rpc.append_child("file-rename");
-                                     rename.append_child("source").text().set(temporary.c_str());
-                                     rename.append_child("destination").text().set(path.c_str());
-                                 });
+    auto renamed = netconf_.ask(context, "renaming " + temporary,
+                                R"(the permission "maintenance", or SFTP on the device)", [&](pugi::xml_node rpc) {
+                                    auto rename = rpc.append_child("file-rename");
+                                    rename.append_child("source").text().set(temporary.c_str());
+                                    rename.append_child("destination").text().set(path.c_str());
+                                });
     if (renamed) return {};
     (void)remove(context, temporary);
     return std::move(renamed).error();
 }
 
-Result<SecretBytes> JunosSession::get(Context& context, const std::string& path) {
-    auto ssh = file_transport(context);
+Result<SecretBytes> SshFiles::get(Context& context, const std::string& path) {
+    auto ssh = transport(context);
     if (!ssh) return std::move(ssh).error();
     auto content = (*ssh)->sftp_get(context, path, largest_file);
     if (content || !no_sftp(content.error())) return content;
     return (*ssh)->scp_get(context, path, largest_file);
 }
 
-Result<std::vector<std::string>> JunosSession::list(Context& context, const std::string& directory) {
-    auto ssh = file_transport(context);
+Result<std::vector<std::string>> SshFiles::list(Context& context, const std::string& directory) {
+    auto ssh = transport(context);
     if (!ssh) return std::move(ssh).error();
     auto names = (*ssh)->sftp_list(context, directory);
     if (names || !no_sftp(names.error())) return names;
-    auto reply = netconf_->call(context, [&](pugi::xml_node rpc) {
+    auto reply = netconf_.call(context, [&](pugi::xml_node rpc) {
         rpc.append_child("file-list").append_child("path").text().set((directory + "/").c_str());
     });
     if (!reply) return std::move(reply).error();
@@ -74,36 +71,36 @@ Result<std::vector<std::string>> JunosSession::list(Context& context, const std:
     const bool absent = says_absent(reply->complaint()) || says_absent(child_text(reply->root(), "output"));
     if (!reply->errors.empty() && !absent)
         return Error{ErrorCode::rejected, Retry::never,
-                     netconf_->peer() + ": listing " + directory + ": " + reply->complaint(), ""};
+                     netconf_.peer() + ": listing " + directory + ": " + reply->complaint(), ""};
     return found;
 }
 
-Result<void> JunosSession::remove(Context& context, const std::string& path) {
-    auto ssh = file_transport(context);
+Result<void> SshFiles::remove(Context& context, const std::string& path) {
+    auto ssh = transport(context);
     if (!ssh) return std::move(ssh).error();
     auto done = (*ssh)->sftp_remove(context, path);
     if (done || !no_sftp(done.error())) return done;
-    auto reply = netconf_->call(context, [&](pugi::xml_node rpc) {
+    auto reply = netconf_.call(context, [&](pugi::xml_node rpc) {
         rpc.append_child("file-delete").append_child("path").text().set(path.c_str());
     });
     if (!reply) return std::move(reply).error();
     if (reply->errors.empty() || says_absent(reply->complaint())) return {};
-    return Error{ErrorCode::rejected, Retry::never, netconf_->peer() + ": removing " + path + ": " + reply->complaint(),
+    return Error{ErrorCode::rejected, Retry::never, netconf_.peer() + ": removing " + path + ": " + reply->complaint(),
                  ""};
 }
 
-Result<void> JunosSession::make_directory(Context& context, const std::string& path, unsigned mode) {
-    auto ssh = file_transport(context);
+Result<void> SshFiles::make_directory(Context& context, const std::string& path, unsigned mode) {
+    auto ssh = transport(context);
     if (!ssh) return std::move(ssh).error();
     auto done = (*ssh)->sftp_make_directory(context, path, mode);
     if (done || !no_sftp(done.error())) return done;
-    auto reply = netconf_->call(context, [&](pugi::xml_node rpc) {
+    auto reply = netconf_.call(context, [&](pugi::xml_node rpc) {
         rpc.append_child("file-list").append_child("path").text().set((path + "/").c_str());
     });
     if (!reply) return std::move(reply).error();
     if (reply->errors.empty() && !says_absent(child_text(reply->root(), "output"))) return {};
     return Error{ErrorCode::unsupported, Retry::never,
-                 netconf_->peer() + ": without SFTP the directory " + path + " cannot be made",
+                 netconf_.peer() + ": without SFTP the directory " + path + " cannot be made",
                  "make it by hand, or set system services ssh sftp-server"};
 }
 
