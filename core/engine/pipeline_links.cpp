@@ -171,9 +171,12 @@ void read_key_ids(Draft& draft, const TomlValue* table, const std::string& link_
     if (plugin == nullptr) return;
     const std::string plugin_name = plugin->descriptor->name;
     const auto provided = split(plugin->stage(StageKind::key_id_transport)->provides, ' ');
-    if (draft.pipeline.mode == Mode::onbox &&
-        std::find(provided.begin(), provided.end(), "in-process") != provided.end()) {
-        draft.findings.error(name.place, "plugin '" + plugin_name + "' works within one process, and mode is \"onbox\"",
+    const bool onbox = draft.pipeline.mode == Mode::onbox;
+    if (std::find(provided.begin(), provided.end(), onbox ? "in-process" : "one-end") != provided.end()) {
+        draft.findings.error(name.place,
+                             "plugin '" + plugin_name +
+                                 (onbox ? "' works within one process, and mode is \"onbox\""
+                                        : "' works for one end of a link, and mode is \"offbox\""),
                              "name another keyid- plugin");
     }
     bool sound = false;

@@ -57,9 +57,14 @@ struct Subject {
     std::optional<MemberTarget> target;
     /// Lets so much time pass on that device; false when it cannot.
     std::function<bool(std::chrono::seconds)> advance;
+
+    /// So long after the deadline of its last call a law that is still under way is given up.
+    std::chrono::milliseconds patience = std::chrono::minutes{1};
 };
 
-/// Tries all laws of the plugin's stages, in the same order each time. Does not throw, whatever the plugin does.
+/// Tries all laws of the plugin's stages, in the same order each time. Does not throw, whatever the plugin does: each law
+/// runs in a process of its own, so one that the plugin crashes or hangs in is broken, and the next one is tried. The
+/// calling process has one thread.
 std::vector<Outcome> run_laws(const Subject& subject);
 
 /// True when no law is broken.

@@ -29,9 +29,9 @@ struct Try {
     bool late = false;
 };
 
-Try try_once(const Subject& subject, const Law& law) {
+Try try_once(const Subject& subject, Expectation& expected, const Law& law) {
     Try one;
-    Trial trial(subject);
+    Trial trial(subject, expected);
     std::vector<std::string> complaints;
     try {
         law.run(trial);
@@ -55,14 +55,26 @@ Try try_once(const Subject& subject, const Law& law) {
 }
 
 /// A machine that is busy elsewhere may be late by accident; a plugin that does not look at its deadline is late each
-/// time.
-Outcome try_law(const Subject& subject, const Law& law) {
+/// time. The verdict as a digit, then the detail.
+std::string try_law(const Subject& subject, Expectation& expected, const Law& law) {
     constexpr int most_tries = 3;
+    Try last = try_once(subject, expected, law);
+    for (int tries = 1; last.late && tries < most_tries; ++tries) last = try_once(subject, expected, law);
+    return static_cast<char>('0' + static_cast<int>(last.verdict)) + last.detail;
+}
+
+Outcome judge(const Subject& subject, const Law& law) {
     const auto begin = Steady::now();
-    Try last = try_once(subject, law);
-    for (int tries = 1; last.late && tries < most_tries; ++tries) last = try_once(subject, law);
-    const double ms = std::chrono::duration<double, std::milli>(Steady::now() - begin).count();
-    return {law.name, law.demands, last.verdict, std::move(last.detail), ms};
+    Expectation expected;
+    const ChildEnd end = in_child([&] { return try_law(subject, expected, law); }, expected, subject.patience);
+    Outcome outcome{law.name, law.demands, Verdict::broken, "the plugin " + end.flaw, 0};
+    if (end.flaw.empty() && end.text.empty()) outcome.detail = "the plugin ended the process";
+    if (end.flaw.empty() && !end.text.empty()) {
+        outcome.verdict = static_cast<Verdict>(end.text.front() - '0');
+        outcome.detail = end.text.substr(1);
+    }
+    outcome.ms = std::chrono::duration<double, std::milli>(Steady::now() - begin).count();
+    return outcome;
 }
 
 const std::vector<Law>& laws_of(StageKind kind) {
@@ -97,7 +109,9 @@ const char* to_string(Verdict verdict) noexcept {
 }
 
 support::TestContext& Trial::context(std::chrono::milliseconds budget) {
-    return contexts_.emplace_back(budget);
+    auto& context = contexts_.emplace_back(budget);
+    expected_.busy_until(context.deadline());
+    return context;
 }
 
 void Trial::guard_secret(const SecretBytes& secret) {
@@ -141,9 +155,9 @@ std::vector<std::string> Trial::finish() {
 
 std::vector<Outcome> run_laws(const Subject& subject) {
     std::vector<Outcome> outcomes;
-    for (const Law& law : common_laws()) outcomes.push_back(try_law(subject, law));
+    for (const Law& law : common_laws()) outcomes.push_back(judge(subject, law));
     for (std::size_t i = 0; i < subject.plugin->stage_count; ++i) {
-        for (const Law& law : laws_of(subject.plugin->stages[i].kind)) outcomes.push_back(try_law(subject, law));
+        for (const Law& law : laws_of(subject.plugin->stages[i].kind)) outcomes.push_back(judge(subject, law));
     }
     return outcomes;
 }

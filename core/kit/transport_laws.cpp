@@ -3,6 +3,7 @@
 #include <array>
 #include <functional>
 #include <memory>
+#include <span>
 #include <utility>
 
 #include "kit/support/fake_network.hpp"
@@ -52,6 +53,8 @@ class Rig {
   public:
     explicit Rig(Trial& trial, std::string link = "conformance", std::string_view secret = {})
         : trial_(trial), link_(std::move(link)), devices_(network) {
+        const std::string_view provides = support::find_stage(trial.plugin(), kind)->provides;
+        Trial::needs(provides.find("one-end") == std::string_view::npos, "works for one end of a link in each process");
         network.wire("r1", "a", "r2", "b");
         network.wire("r2", "c", "r3", "d");
         network.wire("r1", "e", "r2", "f");
@@ -59,6 +62,7 @@ class Rig {
         network.device("r1").descriptions["a"] = "to r2 | rack 7";
         network.device("r2").descriptions["c"] = "to r3";
         populate({{"a"}, {"b", "c"}, {"d"}}, secret);
+        needs_wires();
     }
     /// Another party at the devices of `other`: its link on interfaces of its own, or on the same ones.
     Rig(Trial& trial, Rig& other, std::string link, bool same_interfaces, std::string_view secret = {})
@@ -68,6 +72,7 @@ class Rig {
         } else {
             populate({{"e"}, {"f", "g"}, {"h"}}, secret);
         }
+        needs_wires();
     }
     ~Rig() {
         devices_.intercept = nullptr;
@@ -155,6 +160,26 @@ class Rig {
             const std::string name = "r" + std::to_string(i + 1);
             members_.push_back(
                 {name, devices_.session(name), make(i == 0 ? End::initiator : End::responder, secret), interfaces[i]});
+        }
+    }
+    /// A transport with the field `ports` works on network interfaces of this machine: are those of this link there?
+    void needs_wires() {
+        const std::span<const Field> fields(trial_.plugin().fields, trial_.plugin().field_count);
+        if (std::none_of(fields.begin(), fields.end(), [](const Field& field) {
+                return field.scope == Scope::key_ids && std::string_view(field.key) == "ports";
+            })) {
+            return;
+        }
+        const auto there = [](const Result<void>& result) {
+            if (result) return;
+            Trial::needs(false, result.error().what + " (" + result.error().hint +
+                                    "); the laws run on wires between interfaces of this machine, r1 a - b r2 c - d r3 "
+                                    "and r1 e - f r2 g - h r3, which `ports` may give other names");
+        };
+        for (auto& member : members_) {
+            support::TestContext context;
+            there(member.transport->probe(context));
+            there(member.transport->retract(context, end(member), link_));
         }
     }
     support::PluginObject<KeyIdTransport> make(End at, std::string_view secret) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "kit/laws.hpp"
+#include "kit/own_process.hpp"
 #include "kit/support/plugin_object.hpp"
 #include "kit/support/test_context.hpp"
 
@@ -28,7 +29,7 @@ struct Broken : std::runtime_error {
 /// One law's try.
 class Trial {
   public:
-    explicit Trial(const Subject& subject) : subject_(subject) {}
+    Trial(const Subject& subject, Expectation& expected) : subject_(subject), expected_(expected) {}
 
     [[nodiscard]] const Subject& subject() const noexcept { return subject_; }
     [[nodiscard]] const PluginDescriptor& plugin() const noexcept { return *subject_.plugin; }
@@ -106,6 +107,7 @@ class Trial {
     void note(const Error& error, const std::string& call);
 
     const Subject& subject_;
+    Expectation& expected_;
     std::vector<std::string> complaints_;
     std::vector<std::string> texts_;
     std::vector<SecretBytes> secrets_;  ///< as they would be written

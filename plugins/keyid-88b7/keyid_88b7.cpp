@@ -137,16 +137,18 @@ class FrameTransport final : public KeyIdTransport {
     std::shared_ptr<Station> station_;  ///< kept between calls: what was heard lives in it
 };
 
-constexpr std::array stages{StageInfo{StageKind::key_id_transport, "frames watches authenticated", "",
-                                      &create_stage<FrameTransport>, &destroy_stage}};
+constexpr std::array stages{
+    StageInfo{StageKind::key_id_transport, "watches authenticated", "", &create_stage<FrameTransport>, &destroy_stage}};
 constexpr std::array fields{
     Field{Scope::key_ids, FieldType::secret, "secret", true, nullptr, nullptr,
-          "Shared by the members of the link, authenticates every frame; 16 octets or more, 32 random ones are best."},
+          "Shared by the members of the link, authenticates every frame; 16 octets or more, 32 random ones are best "
+          "(openssl rand -hex 32)."},
     keyid_common::ports_field,
     Field{Scope::key_ids, FieldType::one_of, "destination", false, "nearest-bridge", "nearest-bridge|broadcast",
-          "nearest-bridge reaches the neighbour on the wire; broadcast also crosses switches."},
-    // What another transport's table holds stays in place when one word switches a link from one to the other.
-    Field{Scope::key_ids, FieldType::string, "directory", false, nullptr, nullptr, "Taken and not used."}};
+          "nearest-bridge (01-80-C2-00-00-0E) reaches the neighbour on the wire and no further; broadcast also crosses "
+          "switches."},
+    Field{Scope::key_ids, FieldType::string, "directory", false, nullptr, nullptr,
+          "Taken and not used, so that one word switches a link from keyid-scp and back."}};
 
 }  // namespace
 

@@ -248,8 +248,8 @@ constexpr std::array fields{
     Field{Scope::key_ids, FieldType::boolean, "acknowledge", false, "false", nullptr,
           "Responders answer in the description of the interface that hears the initiator, by a commit more; needed "
           "on-box."},
-    // What another transport's table holds stays in place when one word switches a link from one to the other.
-    Field{Scope::key_ids, FieldType::string, "directory", false, nullptr, nullptr, "Taken and not used."}};
+    Field{Scope::key_ids, FieldType::string, "directory", false, nullptr, nullptr,
+          "Taken and not used, so that one word switches a link from keyid-scp and back."}};
 
 }  // namespace
 

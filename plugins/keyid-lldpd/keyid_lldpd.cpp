@@ -209,12 +209,12 @@ class LldpdTransport final : public KeyIdTransport {
 };
 
 constexpr std::array stages{
-    StageInfo{StageKind::key_id_transport, "lldp watches", "", &create_stage<LldpdTransport>, &destroy_stage}};
+    StageInfo{StageKind::key_id_transport, "one-end watches", "", &create_stage<LldpdTransport>, &destroy_stage}};
 constexpr std::array fields{
     notice::secret_field, keyid_common::ports_field,
     Field{Scope::key_ids, FieldType::path, "socket", false, "/run/lldpd.socket", nullptr, "Control socket of lldpd."},
-    // What another transport's table holds stays in place when one word switches a link from one to the other.
-    Field{Scope::key_ids, FieldType::string, "directory", false, nullptr, nullptr, "Taken and not used."}};
+    Field{Scope::key_ids, FieldType::string, "directory", false, nullptr, nullptr,
+          "Taken and not used, so that one word switches a link from keyid-scp and back."}};
 
 }  // namespace
 

@@ -108,9 +108,10 @@ class MemoryTransport final : public KeyIdTransport {
 constexpr std::array stages{
     StageInfo{StageKind::key_id_transport, "in-process", "", &create_stage<MemoryTransport>, &destroy_stage}};
 // What another transport's table holds stays in place when one word switches a link from one to the other.
-constexpr std::array fields{
-    Field{Scope::key_ids, FieldType::string, "directory", false, nullptr, nullptr, "Taken and not used."},
-    Field{Scope::key_ids, FieldType::secret, "secret", false, nullptr, nullptr, "Taken and not used."}};
+constexpr std::array fields{Field{Scope::key_ids, FieldType::string, "directory", false, nullptr, nullptr,
+                                  "Taken and not used, so that one word switches a link from keyid-scp and back."},
+                            Field{Scope::key_ids, FieldType::secret, "secret", false, nullptr, nullptr,
+                                  "Taken and not used, so that one word switches a link from keyid-scp and back."}};
 
 }  // namespace
 

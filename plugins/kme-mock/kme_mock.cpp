@@ -213,6 +213,8 @@ class Mock final : public KeySource {
 };
 
 constexpr std::array stages{StageInfo{StageKind::key_source, "multicast", "", &create_stage<Mock>, &destroy_stage}};
+constexpr const char* not_used =
+    "Taken and not used, so that one word switches the table of a real KME to the mock and back.";
 constexpr std::array fields{
     Field{Scope::kme, FieldType::string, "seed", false, "qkd-macsec-lab", nullptr,
           "All keys come from this text, equal at both ends; it is no secret, for tests only."},
@@ -220,12 +222,11 @@ constexpr std::array fields{
           "Faults, such as \"mint:exhausted:2,fetch:not_found:1,mint:delay=500ms\"; counted for each SAE."},
     Field{Scope::kme, FieldType::boolean, "once", false, "false", nullptr,
           "Each SAE gets a key once, and only keys minted by this process."},
-    // What a real KME's table holds stays in place when one word switches a pipeline to the mock and back.
-    Field{Scope::kme, FieldType::url, "url", false, nullptr, "http|https", "Taken and not used."},
-    Field{Scope::kme, FieldType::string_list, "standby_urls", false, nullptr, nullptr, "Taken and not used."},
-    Field{Scope::kme, FieldType::path, "ca", false, nullptr, nullptr, "Taken and not used."},
-    Field{Scope::kme, FieldType::path, "cert", false, nullptr, nullptr, "Taken and not used."},
-    Field{Scope::kme, FieldType::secret, "key", false, nullptr, nullptr, "Taken and not used."},
+    Field{Scope::kme, FieldType::url, "url", false, nullptr, "http|https", not_used},
+    Field{Scope::kme, FieldType::string_list, "standby_urls", false, nullptr, nullptr, not_used},
+    Field{Scope::kme, FieldType::path, "ca", false, nullptr, nullptr, not_used},
+    Field{Scope::kme, FieldType::path, "cert", false, nullptr, nullptr, not_used},
+    Field{Scope::kme, FieldType::secret, "key", false, nullptr, nullptr, not_used},
 };
 
 }  // namespace

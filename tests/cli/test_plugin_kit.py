@@ -21,8 +21,9 @@ def call(*arguments):
 
 
 def ours():
+    """{name: entry of `plugins list`} of those that lie in this tree."""
     _, out, _ = call("plugins", "list", "--json")
-    return [plugin["name"] for plugin in json.loads(out) if (PLUGINS / plugin["name"]).is_dir()]
+    return {plugin["name"]: plugin for plugin in json.loads(out) if (PLUGINS / plugin["name"]).is_dir()}
 
 
 class Docs(unittest.TestCase):
@@ -34,6 +35,14 @@ class Docs(unittest.TestCase):
                 self.assertEqual((code, err), (0, ""))
                 self.assertIn(table, (PLUGINS / name / "README.md").read_text(),
                               f"run: qkd-macsec plugins docs {name} --into plugins/{name}/README.md")
+
+    def test_the_main_readme_names_every_plugin_and_pipeline(self):
+        readme = (PLUGINS.parent / "README.md").read_text()
+        for name, plugin in ours().items():
+            row = f"| [{name}](plugins/{name}/README.md) | {', '.join(plugin['stages'])} | {plugin['summary']} |\n"
+            self.assertIn(row, readme)
+        for file in (PLUGINS.parent / "pipelines").glob("*.toml"):
+            self.assertIn(f"| `{file.name}` |", readme)
 
     def test_the_table_is_put_between_its_lines_and_nowhere_else(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -106,6 +115,24 @@ class Test(unittest.TestCase):
         self.assertIn("nobody listens", err)
         self.assertEqual(laws["key-source.deadline"]["verdict"], "broken", "kme-mock calls nobody")
         self.assertEqual(code, 1)
+
+    def test_a_transport_without_its_wires_is_not_tried_and_says_what_it_needs(self):
+        secret = self.file.with_name("secret")
+        secret.touch(mode=0o600)
+        secret.write_text("the secret of this link, 32 octets")
+        for name, table, reason in (("keyid-88b7", f', secret = "file:{secret}"', "the laws run on wires between interfaces"),
+                                    ("keyid-lldpd", "", "one end of a link in each process")):
+            if name not in ours():
+                continue  # built without liblldpctl
+            with self.subTest(name):
+                self.file.write_text(f'[[link]]\nkey_ids = {{ plugin = "{name}"{table} }}\n')
+                code, out, err = call("plugins", "test", name, "--config", self.file, "--json")
+                self.assertEqual(code, 0, out + err)
+                laws = [law for law in json.loads(out)["laws"] if law["law"].startswith("key-id-transport.")]
+                self.assertGreater(len(laws), 10)
+                for law in laws:
+                    self.assertEqual(law["verdict"], "not tried", law)
+                    self.assertIn(reason, law["detail"])
 
     def test_options_belong_to_their_actions(self):
         for words in (("test", "kme-mock", "--sample"), ("docs", "kme-mock", "--json"), ("list", "--config", "x"),

@@ -111,17 +111,24 @@ enum class Flaw : std::uint8_t {
     shows_key,
     wrong_size,
     throws,
-    late
+    crashes,
+    ends,
+    hangs
 };
 Flaw flaw = Flaw::none;
 
 class FlawedSource final : public KeySource {
   public:
     Result<void> configure(const ConfigView&) override { return {}; }
-    Result<void> probe(Context&) override { return {}; }
+    Result<void> probe(Context&) override {
+        while (flaw == Flaw::hangs) ::pause();
+        return {};
+    }
     Result<SourceStatus> status(Context&, const std::string&) override { return SourceStatus{}; }
     Result<std::vector<Key>> mint(Context& context, const MintRequest& request) override {
         if (flaw == Flaw::throws) throw std::runtime_error("mint");
+        if (flaw == Flaw::crashes) std::abort();
+        if (flaw == Flaw::ends) ::_exit(0);
         if (request.bits % 8 != 0 || request.bits == 0 || request.bits > 1024 || request.count == 0) return refused();
         std::vector<Key> keys;
         for (unsigned i = 0; i < request.count - (flaw == Flaw::short_of_one ? 1 : 0); ++i) {
@@ -169,6 +176,7 @@ constexpr PluginDescriptor source_plugin{
 struct SourceFlaw {
     Flaw flaw;
     const char* law;
+    const char* seen = "";  ///< part of the detail
 };
 class KitOnSources : public ::testing::TestWithParam<SourceFlaw> {};
 
@@ -176,12 +184,20 @@ TEST_P(KitOnSources, NoticesTheFlaw) {
     flaw = GetParam().flaw;
     Subject subject = subject_of(source_plugin);
     subject.keys_available = true;
+    if (flaw == Flaw::hangs) subject.patience = std::chrono::seconds{1};
     const auto outcomes = run_laws(subject);
     if (flaw == Flaw::none) {
         EXPECT_TRUE(kept(outcomes)) << to_text(outcomes);
-    } else {
-        EXPECT_TRUE(breaks(outcomes, GetParam().law)) << to_text(outcomes);
+        return;
     }
+    const auto outcome =
+        std::find_if(outcomes.begin(), outcomes.end(), [](const Outcome& one) { return one.law == GetParam().law; });
+    ASSERT_NE(outcome, outcomes.end());
+    EXPECT_EQ(outcome->verdict, Verdict::broken) << to_text(outcomes);
+    EXPECT_NE(outcome->detail.find(GetParam().seen), std::string::npos) << to_text(outcomes);
+    // What a plugin does to one law's process is nothing to the others.
+    EXPECT_EQ(outcomes.back().law, "key-source.stop");
+    EXPECT_EQ(outcomes.front().verdict, Verdict::held) << to_text(outcomes);
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -191,7 +207,11 @@ INSTANTIATE_TEST_SUITE_P(
                       SourceFlaw{Flaw::equal_keys, "key-source.distinct"},
                       SourceFlaw{Flaw::other_key, "key-source.same"}, SourceFlaw{Flaw::order, "key-source.same"},
                       SourceFlaw{Flaw::accepts_unknown, "key-source.unknown"},
-                      SourceFlaw{Flaw::shows_key, "key-source.exact"}, SourceFlaw{Flaw::throws, "key-source.exact"}}));
+                      SourceFlaw{Flaw::shows_key, "key-source.exact"},
+                      SourceFlaw{Flaw::throws, "key-source.exact", "an exception: mint"},
+                      SourceFlaw{Flaw::crashes, "key-source.exact", "the plugin crashed (SIGABRT)"},
+                      SourceFlaw{Flaw::ends, "key-source.exact", "the plugin ended the process"},
+                      SourceFlaw{Flaw::hangs, "all.probe", "the plugin did not come back"}}));
 
 // A transport over files that all devices see at once, with one defect.
 enum class Leak : std::uint8_t {

@@ -1,4 +1,5 @@
 """What the end-to-end tests share: a lab in a folder of its own, and the program run against it."""
+import ctypes
 import json
 import os
 import re
@@ -131,6 +132,59 @@ class Lab:
 
     def kme_audit(self):
         return [json.loads(line) for line in (self.folder / "kme" / "audit.jsonl").read_text().splitlines() if line.strip()]
+
+
+CLONE_NEWNET = 0x40000000  # linux/sched.h
+
+
+class Wires:
+    """A network of this test's own: loopback and so many wires (wire0 - wire1, wire2 - wire3, ...). What is started within the
+    `with` block lives there. With no wire nothing changes."""
+
+    def __init__(self, count):
+        self.count = count
+        self.home = None
+
+    @staticmethod
+    def impossible():
+        """Empty where this machine lets us make such a network, else why not."""
+        try:
+            with Wires(1):
+                return ""
+        except (OSError, subprocess.SubprocessError) as error:
+            return f"no network namespace with a wire here: {error}"
+
+    def __enter__(self):
+        if self.count:
+            self.home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+            try:
+                self.call("unshare", CLONE_NEWNET)
+                self.ip("link", "set", "lo", "up")
+                for end in range(0, 2 * self.count, 2):
+                    self.ip("link", "add", f"wire{end}", "type", "veth", "peer", "name", f"wire{end + 1}")
+                    self.ip("link", "set", f"wire{end}", "up")
+                    self.ip("link", "set", f"wire{end + 1}", "up")
+            except BaseException:
+                self.__exit__()
+                raise
+        return self
+
+    def __exit__(self, *_):
+        if self.home is not None:
+            self.call("setns", self.home, CLONE_NEWNET)
+            os.close(self.home)
+            self.home = None
+
+    @staticmethod
+    def call(name, *arguments):
+        libc = ctypes.CDLL(None, use_errno=True)
+        if getattr(libc, name)(*arguments):
+            raise OSError(ctypes.get_errno(), f"{name}: {os.strerror(ctypes.get_errno())}")
+
+    @staticmethod
+    def ip(*words):
+        subprocess.run(["ip", *words], check=True, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=DEADLINE,
+                       env={**os.environ, "PATH": os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"})
 
 
 def signal_at(lab, step, number, *words):

@@ -386,6 +386,16 @@ TEST_F(OneProcess, PortsNameTheInterfacesOfThisMachine) {
     }
 }
 
+TEST_F(OneProcess, AStopEndsEveryWait) {
+    const Transport transport(qkd_plugin_v1, StageKind::key_id_transport, values);
+    const std::array nobody{r2};
+    support::TestContext stopped(60s);
+    stopped.request_stop();
+    EXPECT_EQ(transport->announce(stopped, r1, nobody, notice(1)).error().code, ErrorCode::cancelled);
+    EXPECT_EQ(transport->acknowledgements(stopped, r1, nobody, notice(1)).error().code, ErrorCode::cancelled);
+    EXPECT_EQ(transport->receive(stopped, r1, "ring", 7).error().code, ErrorCode::cancelled);
+}
+
 TEST_F(OneProcess, WithoutASecretNothingIsSent) {
     const Transport transport(qkd_plugin_v1, StageKind::key_id_transport);
     support::TestContext context;

@@ -1,4 +1,5 @@
-// What the tests of KME clients share: certificates for KMEs and SAEs, plugin objects that use them, and a kme-sim.
+// What the tests of KME clients share: certificates for KMEs and SAEs, plugin objects that use them, scripted servers, a
+// kme-sim, and what every client must make of them.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -6,12 +7,14 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "pki.hpp"
 #include "qkd/sdk/key_source.hpp"
 #include "support/plugin_object.hpp"
 #include "support/temp_dir.hpp"
 #include "support/test_context.hpp"
+#include "tls_server.hpp"
 
 extern "C" const qkd::PluginDescriptor qkd_plugin_v1;
 
@@ -24,7 +27,7 @@ struct Bench {
     support::Pki pki{dir.path()};
     support::Identity kme = pki.issue("kme", "IP:127.0.0.1");
     support::Identity sae = pki.issue("sae-a");
-    support::Values quiet{};  ///< for every source, unless it is given otherwise
+    support::Values quiet{};  ///< for every source, unless it is given otherwise: what this plugin needs
 
     [[nodiscard]] support::Values values(const std::string& url, const support::Identity& who) const {
         return {{"url", url}, {"ca", pki.ca()}, {"cert", who.cert}, {"key", "file:" + who.key.string()}};
@@ -34,6 +37,32 @@ struct Bench {
         extra.merge(support::Values(quiet));
         return {qkd_plugin_v1, StageKind::key_source, extra};
     }
+};
+
+/// A reply, and what it must come to.
+struct Refused {
+    std::string name;
+    support::Reply reply;
+    ErrorCode code;
+    Retry retry;
+    bool consumed;
+    std::string says{};  ///< part of the error's text
+};
+/// Keys that start with the octets 0, 1, 2 stand in no error.
+void expect_refused(const Refused& row, const Result<std::vector<Key>>& keys);
+
+/// Servers that answer as they are told and insist on a client certificate.
+class WithServers : public ::testing::Test {
+  protected:
+    [[nodiscard]] support::TlsServer serve(support::TlsServer::Handler handler) const;
+    [[nodiscard]] support::TlsServer serve(const support::Reply& reply) const;
+    /// `good`: the reply to a fetch of `request`. TLS 1.2 and 1.3, the one insisted on if so configured; and the
+    /// certificate's name. `extra`: what the plugin needs besides.
+    void obeys_tls_settings(const FetchRequest& request, const support::Reply& good,
+                            const support::Values& extra = {}) const;
+
+    Bench bench_;
+    support::TestContext context_;
 };
 
 /// A kme-sim of one's own, ended by its process ID.
@@ -59,8 +88,14 @@ class WithKmeSim : public ::testing::Test {
     [[nodiscard]] Source source(const KmeSim& sim, const std::string& sae, const std::string& kme,
                                 support::Values extra = {}) const;
     void fault(const std::string& entries) const;
-    /// Every law for key sources, with a KME that gives keys; `extra`: what the plugin needs besides the URL and so on.
-    void keeps_every_law(const support::Values& extra = {}) const;
+    /// Every law for key sources, with a KME that gives keys.
+    void keeps_every_law() const;
+    /// Two keys, asked for in another order than they were made in; and not a second time: that error is returned.
+    Error both_ends_get_the_same_keys_once();
+    /// kme-sim's faults of that name: none gives a key, and each says that one may be used up.
+    void distorted_answers_are_never_taken_for_keys(const std::vector<std::string>& actions);
+    /// The first KME knows no sae-b.
+    void a_stranger_is_not_accepted();
 
     Bench bench_;
     support::TestContext context_;

@@ -37,10 +37,7 @@ Values example() {
 
 class Outline : public WithKmeSim {
   protected:
-    Source rest(const KmeSim& sim, const std::string& sae, const std::string& kme, Values changes = {}) {
-        changes.merge(example());
-        return source(sim, sae, kme, changes);
-    }
+    Outline() { bench_.quiet = example(); }
 };
 
 TEST_F(Outline, TheExampleIsWhole) {
@@ -53,9 +50,13 @@ TEST_F(Outline, TheExampleIsWhole) {
 }
 
 TEST_F(Outline, BothEndsGetTheSameKeysOnce) {
+    const auto again = both_ends_get_the_same_keys_once();
+    EXPECT_NE(again.what.find("'gone'"), std::string::npos) << again.what;
+}
+
+TEST_F(Outline, StatusIsReadWhereTheDescriptionSays) {
     const KmeSim sim(bench_.dir.path() / "kme-sim.toml");
-    auto a = rest(sim, "sae-a", "kme-1");
-    auto b = rest(sim, "sae-b", "kme-2");
+    auto a = source(sim, "sae-a", "kme-1");
     const auto probed = a->probe(context_);
     EXPECT_TRUE(probed) << probed.error().what;
     const auto status = a->status(context_, "sae-b");
@@ -65,34 +66,22 @@ TEST_F(Outline, BothEndsGetTheSameKeysOnce) {
     EXPECT_EQ(status->target_kme, "kme-2");
     EXPECT_EQ(status->max_keys_per_request, 128U);
     EXPECT_EQ(status->max_additional_saes, 1U);
-    const auto minted = a->mint(context_, {"sae-b", {}, 2, 256});
-    ASSERT_TRUE(minted) << minted.error().what;
-    const std::vector<std::string> ids{(*minted)[1].id, (*minted)[0].id};
-    const auto fetched = b->fetch(context_, {"sae-a", ids, 256});
-    ASSERT_TRUE(fetched) << fetched.error().what;
-    EXPECT_TRUE((*fetched)[0].bytes.same_as((*minted)[1].bytes));
-    EXPECT_TRUE((*fetched)[1].bytes.same_as((*minted)[0].bytes));
-    const auto again = b->fetch(context_, {"sae-a", {ids[0]}, 256});
-    ASSERT_FALSE(again);
-    EXPECT_EQ(again.error().code, ErrorCode::not_found);
-    EXPECT_NE(again.error().what.find("'gone'"), std::string::npos) << again.error().what;
 }
 
 TEST_F(Outline, EveryEncodingGivesTheSameKey) {
     const KmeSim sim(bench_.dir.path() / "kme-sim.toml");
-    auto a = rest(sim, "sae-a", "kme-1");
+    auto a = source(sim, "sae-a", "kme-1");
     const auto minted = a->mint(context_, {"sae-b", {}, 2, 256});
     ASSERT_TRUE(minted) << minted.error().what;
-    auto hex = rest(sim, "sae-b", "kme-2", {{"fetch", "GET /api/v1/keys/{key_id}?encoding=hex"}, {"encoding", "hex"}});
+    auto hex =
+        source(sim, "sae-b", "kme-2", {{"fetch", "GET /api/v1/keys/{key_id}?encoding=hex"}, {"encoding", "hex"}});
     const auto by_hex = hex->fetch(context_, {"sae-a", {(*minted)[0].id}, 256});
     ASSERT_TRUE(by_hex) << by_hex.error().what;
     EXPECT_TRUE(by_hex->front().bytes.same_as((*minted)[0].bytes));
-    Values raw_values = example();
-    raw_values.erase("fetch_key");
-    raw_values.erase("fetch_key_id");
-    raw_values["fetch"] = "GET /api/v1/keys/{key_id}?encoding=raw";
-    raw_values["encoding"] = "raw";
-    auto raw = source(sim, "sae-b", "kme-2", raw_values);
+    bench_.quiet.erase("fetch_key");
+    bench_.quiet.erase("fetch_key_id");
+    auto raw =
+        source(sim, "sae-b", "kme-2", {{"fetch", "GET /api/v1/keys/{key_id}?encoding=raw"}, {"encoding", "raw"}});
     const auto by_raw = raw->fetch(context_, {"sae-a", {(*minted)[1].id}, 256});
     ASSERT_TRUE(by_raw) << by_raw.error().what;
     EXPECT_TRUE(by_raw->front().bytes.same_as((*minted)[1].bytes));
@@ -100,11 +89,11 @@ TEST_F(Outline, EveryEncodingGivesTheSameKey) {
 
 TEST_F(Outline, KeyIdsCanBeMadeSeveralAtATime) {
     const KmeSim sim(bench_.dir.path() / "kme-sim.toml");
-    auto a = rest(sim, "sae-a", "kme-1",
-                  {{"mint", "POST /api/v1/keyids"},
-                   {"mint_body", R"({"peer": "{peer_sae}", "count": {count}, "key_length": {bits}})"},
-                   {"mint_list", "/key_ids"},
-                   {"mint_key_id", ""}});
+    auto a = source(sim, "sae-a", "kme-1",
+                    {{"mint", "POST /api/v1/keyids"},
+                     {"mint_body", R"({"peer": "{peer_sae}", "count": {count}, "key_length": {bits}})"},
+                     {"mint_list", "/key_ids"},
+                     {"mint_key_id", ""}});
     const auto minted = a->mint(context_, {"sae-b", {}, 3, 256});
     ASSERT_TRUE(minted) << minted.error().what;
     ASSERT_EQ(minted->size(), 3U);
@@ -116,9 +105,9 @@ TEST_F(Outline, KeyIdsCanBeMadeSeveralAtATime) {
 
 TEST_F(Outline, AdditionalRespondersGetTheKeyAsFarAsTheKmeAllows) {
     const KmeSim sim(bench_.dir.path() / "kme-sim.toml");
-    auto a = rest(sim, "sae-a", "kme-1");
-    auto b = rest(sim, "sae-b", "kme-2");
-    auto c = rest(sim, "sae-c", "kme-2");
+    auto a = source(sim, "sae-a", "kme-1");
+    auto b = source(sim, "sae-b", "kme-2");
+    auto c = source(sim, "sae-c", "kme-2");
     const auto minted = a->mint(context_, {"sae-b", {"sae-c"}, 1, 256});
     ASSERT_TRUE(minted) << minted.error().what;
     for (auto* responder : {&b, &c}) {
@@ -136,7 +125,7 @@ TEST_F(Outline, AdditionalRespondersGetTheKeyAsFarAsTheKmeAllows) {
 TEST_F(Outline, AKeyThatCouldNotBeSharedIsDeleted) {
     write_config("max_key_count = 9\nrefill_per_second = 0\n");
     const KmeSim sim(bench_.dir.path() / "kme-sim.toml");
-    auto a = rest(sim, "sae-a", "kme-1");
+    auto a = source(sim, "sae-a", "kme-1");
     const auto refused = a->mint(context_, {"sae-b", {"sae-c", "sae-d"}, 1, 256});
     ASSERT_FALSE(refused);
     bool deleted = false;
@@ -145,26 +134,11 @@ TEST_F(Outline, AKeyThatCouldNotBeSharedIsDeleted) {
 }
 
 TEST_F(Outline, DistortedAnswersAreNeverTakenForKeys) {
-    const KmeSim sim(bench_.dir.path() / "kme-sim.toml");
-    auto a = rest(sim, "sae-a", "kme-1");
-    auto b = rest(sim, "sae-b", "kme-2");
-    const auto minted = a->mint(context_, {"sae-b", {}, 4, 256});
-    ASSERT_TRUE(minted) << minted.error().what;
-    std::size_t next = 0;
-    for (const char* action : {"garbage", "short-key", "wrong-id", "empty", "consume-then-drop"}) {
-        if (next == minted->size()) --next;  // the last one is lost while it is still there: nothing else took it
-        fault(R"({"kme":"kme-2","call":"dec_keys","nth":1,"action":")" + std::string(action) + R"("})");
-        const auto fetched = b->fetch(context_, {"sae-a", {(*minted)[next++].id}, 256});
-        ASSERT_FALSE(fetched) << action;
-        const bool lost = std::string(action) == "consume-then-drop";
-        EXPECT_EQ(fetched.error().code, lost ? ErrorCode::unreachable : ErrorCode::protocol)
-            << action << ": " << fetched.error().what;
-        EXPECT_TRUE(fetched.error().maybe_consumed) << action;
-    }
+    distorted_answers_are_never_taken_for_keys({"garbage", "short-key", "wrong-id", "empty", "consume-then-drop"});
 }
 
 TEST_F(Outline, KeepsEveryLawForKeySources) {
-    keeps_every_law(example());
+    keeps_every_law();
 }
 
 }  // namespace

@@ -18,8 +18,10 @@ struct Route {
     std::string item{};   ///< still escaped
 };
 
+/// A UUID, with its dashes or without.
 bool looks_like_key_id(std::string_view text) {
-    return text.size() == 36 && text.find_first_not_of("0123456789abcdefABCDEF-") == std::string_view::npos;
+    return (text.size() == 36 || text.size() == 32) &&
+           text.find_first_not_of("0123456789abcdefABCDEF-") == std::string_view::npos;
 }
 
 Route route(std::string_view path, const std::string& method, const std::map<std::string, std::string>& homes) {

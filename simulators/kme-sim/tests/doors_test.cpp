@@ -100,6 +100,7 @@ TEST_F(Doors, SkipRefusesWithoutABody) {
 TEST_F(Doors, OneKeyThroughEveryDoor) {
     const Json minted = get("a", "/key?remoteSystemID=b");
     const std::string hex = minted["keyId"];
+    EXPECT_EQ(get("b", "/api/v1/keys/" + hex + "/status")["status"], "active");
     const Json container = get("b", "/api/v1/keys/a/dec_keys?key_ID=" + hex);
     EXPECT_EQ(container["keys"][0]["key_ID"], hex) << "spelled as asked for";
     EXPECT_EQ(container["keys"][0]["key"], to_base64(*from_hex(minted["key"].get<std::string>())));

@@ -79,8 +79,9 @@ struct TransportEnd {
 /// comes late sees only what is newest. Nothing of a link may ever reach another link.
 ///
 /// Words that a transport may provide: "commits" (announce, receive, acknowledge and retract may commit on devices: the
-/// engine takes the device lease), "in-process" (off-box only), "watches" (receive and acknowledgements wait by
-/// themselves), "authenticated" (refuses to work without a secret).
+/// engine takes the device lease), "in-process" (off-box only), "one-end" (on-box only: the ends must be on different
+/// machines), "watches" (receive and acknowledgements wait by themselves), "authenticated" (refuses to work without a
+/// secret).
 class KeyIdTransport : public Stage {
   public:
     /// Called for the initiator; nobody else uses the sessions of `responders` meanwhile. Idempotent for equal notices.
