@@ -127,9 +127,9 @@ qkd::fuzz::Food qkd::fuzz::food() {
          "[edit security macsec]\n-  interfaces et-0/0/9 {\n+      description \"a { b\";\n   }\n",
          "[r1.example]:830 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIiMGmvSSwE/PfvMdIt6kZ1PGFJY2VULZ3XsUZXB3BFQ x\n"
          "@revoked *.example,!r1.example ssh-rsa AAAA\n|1|AAAA|BBBB ssh-ed25519 AAAA\n",
-         "$9$LbHX-wg4Z",
-         "2026-10-6.04:58:34 -0700",
+         "$9$LbHX-wg4Z", "2026-10-6.04:58:34 -0700",
          std::string("SSH-2.0-x\r\n\0\0\1\0\5\24aaaaaaaaaaaaaaaa\0\0\0\3abc\0\0\0\7rsa,dss", 49)},
-        {
-            "<", ">", "</", "]]>]]>", "\n#", "\n##\n", "&lt;", "\"", "<name>", "$9$", "{", "}};
-        }
+        {"<",    ">", "</",     "]]>]]>", "\n#", "\n##\n", "&lt;", "\"",   "<name>", "$9$", "{",
+         "};\n", "+", "[edit ", ":",      "|1|", "!",      "*",    "\xff", "<!--",   "-0",  "99999999999999999999",
+         "\t",   " "}};
+}
