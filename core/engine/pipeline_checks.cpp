@@ -88,8 +88,12 @@ void check_same_device(Draft& draft) {
         if (noun.plugin == nullptr) continue;
         const auto& values = draft.tables->tables.at(noun.table).values;
         if (values.text("host").empty()) continue;
-        const std::string address =
+        std::string address =
             values.text("host") + " port " + std::to_string(values.number("port")) + " user " + values.text("user");
+        // Behind another jump host the same address is another router.
+        if (const auto* proxy = values.find("proxy_command"); proxy != nullptr) {
+            for (const auto& word : proxy->list) address += (&word == proxy->list.data() ? " by " : " ") + word;
+        }
         const auto [first, fresh] = seen.emplace(address, name);
         if (fresh) continue;
         draft.findings.error(

@@ -25,6 +25,7 @@ LinkReport Rotation::run() {
         if (lost_kme_) mind_kme_loss();
     } else {
         clear_recovered();
+        mind_shortcomings();
     }
     close_journal();
     leases_.release();
@@ -89,6 +90,16 @@ void Rotation::clear_recovered() {
             stage.result = StageResult::ok;
             stage.error.reset();
         }
+    }
+}
+
+void Rotation::mind_shortcomings() {
+    for (const auto& m : crew_.members()) {
+        if (m.state.shortcoming.empty()) continue;
+        report_.result = LinkResult::degraded;
+        report_.error = Error{ErrorCode::conflict, Retry::safe, m.member->device + ": " + m.state.shortcoming,
+                              "the link works; mend the device, and the next rotation makes it whole"};
+        return;
     }
 }
 

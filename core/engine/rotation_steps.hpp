@@ -201,6 +201,8 @@ class Rotation {
     void enter(Step step);
     /// The link got to its end: a lost answer or an interruption on the way was made good.
     void clear_recovered();
+    /// It got there, but not whole on every device: then the report says degraded.
+    void mind_shortcomings();
     void fill_key();
     Result<void> interrupted(const char* when);
     [[nodiscard]] CallSpec busy_patient(const char* step) const;

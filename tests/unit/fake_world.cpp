@@ -151,6 +151,7 @@ class FakeCommit final : public Commit, Noun {
         if (!device.pending.empty()) state.pending = PendingCommit{device.pending, "test"};
         state.recent_comments = device.comments;
         state.mka = mka_of(name_, target);
+        state.shortcoming = device.shortcoming;
         return state;
     }
 

@@ -49,6 +49,7 @@ struct FakeDevice {
     std::string pending;               ///< its comment
     UtcMillis pending_until{};
     std::vector<std::string> comments;
+    std::string shortcoming;  ///< what a read says of it
     bool locked = false;
     std::string lock_holder;  ///< id of the session that took the lock
     bool notice = false;

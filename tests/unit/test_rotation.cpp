@@ -40,6 +40,18 @@ TEST_P(Rotations, every_further_run_brings_a_new_key_and_old_ones_are_pruned) {
     EXPECT_FALSE(World::get().apart);
 }
 
+TEST_P(Rotations, a_device_that_lacks_something_makes_the_link_degraded_although_it_is_on_its_new_key) {
+    World::get().devices.at("b").shortcoming = "one engine has it";
+    const auto report = rotate(GetParam());
+    EXPECT_EQ(report.result, LinkResult::degraded);
+    ASSERT_TRUE(report.error);
+    EXPECT_NE(report.error->what.find("b: one engine has it"), std::string::npos) << report.error->what;
+    EXPECT_EQ(common_primary(), report.ckn);
+    EXPECT_EQ(exit_result_, engine::RunResult::failure);
+    World::get().devices.at("b").shortcoming.clear();
+    EXPECT_EQ(rotate(GetParam()).result, LinkResult::rotated);
+}
+
 TEST_P(Rotations, any_failing_call_leaves_a_common_key_and_the_next_run_converges) {
     const std::vector<std::string> calls{
         "open",  "clock",       "read",  "difference",       "mint",    "announce", "receive",

@@ -72,6 +72,7 @@ Position locate(const std::vector<CommitEntry>& log, const std::string& comment)
 
 Result<void> JunosCommit::configure(const ConfigView& config) {
     user_ = config.has("user") || config.string("transport") != "local" ? config.string("user") : local_user().name;
+    other_engine_ = config.boolean("allow_local_commit") ? OtherEngine::may_lag : OtherEngine::must_follow;
     return {};
 }
 
@@ -105,6 +106,8 @@ Result<MemberState> JunosCommit::read(Context& context, DeviceSession& session, 
     auto mka = read_mka(context, session, target);
     if (!mka) return std::move(mka).error();
     state.mka = std::move(*mka);
+    if (const std::string& said = (*junos)->database().other_engine_lags(); !said.empty())
+        state.shortcoming = "only one of the two routing engines has the configuration: " + said;
     return state;
 }
 
@@ -177,7 +180,7 @@ Result<void> JunosCommit::commit_confirmed(Context& context, DeviceSession& sess
     if (timeout.count() < 1 || timeout.count() > 65535 || comment.empty())
         return Error{ErrorCode::internal, Retry::never, "a confirmed commit takes 1 to 65535 minutes and a comment",
                      ""};
-    return (*junos)->database().commit(context, timeout, comment);
+    return (*junos)->database().commit(context, timeout, comment, other_engine_);
 }
 
 Result<void> JunosCommit::confirm(Context& context, DeviceSession& session, const std::string& comment) {
@@ -196,7 +199,8 @@ Result<void> JunosCommit::confirm(Context& context, DeviceSession& session, cons
         const Position before = locate(*log, comment);
         if (before.standing == Standing::in_effect) return {};  // a lost answer, asked again
         if (before.standing != Standing::pending) return not_pending(**junos, comment, "it is not the newest commit");
-        if (auto done = database.commit(context, std::chrono::minutes{0}, comment + confirmed_suffix); !done)
+        if (auto done = database.commit(context, std::chrono::minutes{0}, comment + confirmed_suffix, other_engine_);
+            !done)
             return done;
         // The timer may have been faster: then this was an ordinary commit of the old configuration.
         log = database.log(context);
@@ -242,7 +246,11 @@ Result<void> JunosCommit::revert(Context& context, DeviceSession& session, const
         }
         // No commit check of its own: it would confirm the pending commit, and a death in between would make the very
         // thing permanent that is to be undone. The commit checks anyway.
-        if (auto done = database.commit(context, std::chrono::minutes{0}, comment + revert_suffix); !done) return done;
+        // The way back must not depend on the other routing engine.
+        if (auto done =
+                database.commit(context, std::chrono::minutes{0}, comment + revert_suffix, OtherEngine::may_lag);
+            !done)
+            return done;
         log = database.log(context);
         if (!log) return std::move(log).error();
         if (locate(*log, comment).standing == Standing::undone) return {};
@@ -285,7 +293,7 @@ Result<void> JunosCommit::withdraw(Context& context, DeviceSession& session, con
     if (!staged) return std::move(staged).error();
     if (!*staged) return {};
     auto& database = (*junos)->database();
-    auto done = database.commit(context, std::chrono::minutes{0}, comment);
+    auto done = database.commit(context, std::chrono::minutes{0}, comment, other_engine_);
     if (!done) {
         database.abandon(context);
         return done;

@@ -1,6 +1,7 @@
 // The commit stage: reads a member and changes it in revocable steps.
 #pragma once
 
+#include "config_database.hpp"
 #include "qkd/sdk/commit.hpp"
 
 namespace qkd::junos {
@@ -30,6 +31,7 @@ class JunosCommit final : public Commit {
 
   private:
     std::string user_;
+    OtherEngine other_engine_ = OtherEngine::must_follow;
 };
 
 }  // namespace qkd::junos

@@ -1,6 +1,9 @@
 // RPCs on the configuration database.
 #include "config_database.hpp"
 
+#include <poll.h>
+
+#include <algorithm>
 #include <charconv>
 
 #include "junos_time.hpp"
@@ -14,6 +17,10 @@ constexpr const char* rollback = R"(the permission "rollback")";
 constexpr const char* change =
     R"(the statement in allow-configuration-regexps, and for keys the permission "secret-control")";
 
+// The other routing engine still works on the commit before.
+constexpr std::chrono::milliseconds other_engine_patience{10000};
+constexpr std::chrono::milliseconds between_tries{250};
+
 const char* for_rollback(std::size_t number) {
     return number == 0 ? configure : rollback;
 }
@@ -21,6 +28,23 @@ const char* for_rollback(std::size_t number) {
 bool speaks_of_a_lock(const std::string& text) {
     return text.find("locked by") != std::string::npos || text.find("database modified") != std::string::npos ||
            text.find("database is locked") != std::string::npos || text.find("exclusive") != std::string::npos;
+}
+
+// The words are not documented; these are the ones that operators meet.
+bool speaks_of_the_other_engine(const std::string& text) {
+    return (text.find("remote ") != std::string::npos && text.find("-configuration failed") != std::string::npos) ||
+           text.find("onnection to re") != std::string::npos;
+}
+
+bool locked_for_a_moment(const std::string& text) {
+    return text.find("remote lock-configuration failed") != std::string::npos;
+}
+
+Error as_unknown(Error error) {
+    error.code = ErrorCode::unknown_outcome;
+    error.retry = Retry::never;
+    error.hint = "read the device back: its commit history tells by the comment what happened";
+    return error;
 }
 
 bool has_element(pugi::xml_node root, std::string_view name) {
@@ -124,23 +148,24 @@ Result<void> ConfigDatabase::load(Context& context, const std::vector<Statement>
 }
 
 Result<void> ConfigDatabase::load_rollback(Context& context, std::size_t number) {
-    auto reply = session_.ask(context, "loading rollback " + std::to_string(number), for_rollback(number), [&](pugi::xml_node rpc) {
-        auto load = rpc.append_child("load-configuration");
-        load.append_attribute("compare") = "rollback";
-        load.append_attribute("rollback") = std::to_string(number).c_str();
-    });
+    auto reply = session_.ask(context, "loading rollback " + std::to_string(number), for_rollback(number),
+                              [&](pugi::xml_node rpc) {
+                                  auto load = rpc.append_child("load-configuration");
+                                  load.append_attribute("compare") = "rollback";
+                                  load.append_attribute("rollback") = std::to_string(number).c_str();
+                              });
     if (!reply) return std::move(reply).error();
     return {};
 }
 
 Result<std::string> ConfigDatabase::compare(Context& context, std::size_t number) {
-    auto reply =
-        session_.ask(context, "comparing with rollback " + std::to_string(number), for_rollback(number), [&](pugi::xml_node rpc) {
-            auto get = rpc.append_child("get-configuration");
-            get.append_attribute("compare") = "rollback";
-            get.append_attribute("rollback") = std::to_string(number).c_str();
-            get.append_attribute("format") = "text";
-        });
+    auto reply = session_.ask(context, "comparing with rollback " + std::to_string(number), for_rollback(number),
+                              [&](pugi::xml_node rpc) {
+                                  auto get = rpc.append_child("get-configuration");
+                                  get.append_attribute("compare") = "rollback";
+                                  get.append_attribute("rollback") = std::to_string(number).c_str();
+                                  get.append_attribute("format") = "text";
+                              });
     if (!reply) return std::move(reply).error();
     const auto output = descendant(reply->root(), "configuration-output");
     if (!output && !has_element(reply->root(), "configuration-information"))
@@ -177,38 +202,71 @@ Result<bool> ConfigDatabase::two_routing_engines(Context& context) {
     return routing_engines_ > 1;
 }
 
-Result<void> ConfigDatabase::commit(Context& context, std::chrono::minutes confirm, const std::string& comment) {
+Result<void> ConfigDatabase::commit(Context& context, std::chrono::minutes confirm, const std::string& comment,
+                                    OtherEngine other) {
     // Asked first: after the commit went out every failure is an unknown outcome.
     auto two = two_routing_engines(context);
     if (!two) return std::move(two).error();
     if (!session_.alive())
         return Error{ErrorCode::unreachable, Retry::safe, session_.peer() + ": the session is closed",
                      "open a new one"};
+    const auto patient_until = Context::Clock::now() + std::min(other_engine_patience, context.remaining() / 2);
+    for (;;) {
+        std::string said;
+        auto done = commit_once(context, confirm, comment, *two, said);
+        if (done) other_engine_lags_.clear();
+        if (done || said.empty()) return done;
+        // Twice the same confirmed commit would make the first one permanent.
+        auto history = log(context);
+        if (!history) return as_unknown(std::move(history).error());
+        const bool made = !comment.empty() && !history->empty() && history->front().comment == comment;
+        if (!made && locked_for_a_moment(said) && Context::Clock::now() < patient_until) {
+            pollfd cancel{context.cancel_fd(), POLLIN, 0};
+            (void)::poll(&cancel, 1, static_cast<int>(between_tries.count()));
+            if (!context.stop_requested()) continue;
+        }
+        if (other == OtherEngine::must_follow) return done;
+        if (!made) {
+            std::string nothing;
+            if (auto alone = commit_once(context, confirm, comment, false, nothing); !alone) return alone;
+        }
+        other_engine_lags_ = said;
+        context.log(LogLevel::warning, session_.peer() + ": committed on this routing engine alone: " + said);
+        return {};
+    }
+}
+
+Result<void> ConfigDatabase::commit_once(Context& context, std::chrono::minutes confirm, const std::string& comment,
+                                         bool synchronize, std::string& other) {
     auto reply = session_.call(context, [&](pugi::xml_node rpc) {
         auto commit = rpc.append_child("commit-configuration");
         if (confirm.count() > 0) {
             commit.append_child("confirmed");
             commit.append_child("confirm-timeout").text().set(static_cast<long long>(confirm.count()));
         }
-        if (*two) commit.append_child("synchronize");
+        if (synchronize) commit.append_child("synchronize");
         if (!comment.empty()) commit.append_child("log").text().set(comment.c_str());
     });
     if (!reply) {
-        Error error = std::move(reply).error();
-        error.code = ErrorCode::unknown_outcome;
-        error.retry = Retry::never;
+        Error error = as_unknown(std::move(reply).error());
         error.what = "commit: " + error.what;
-        error.hint = "read the device back: its commit history tells by the comment what happened";
         return error;
     }
-    if (!reply->errors.empty()) return session_.refusal("the device refuses the commit", configure, *reply);
+    if (!reply->errors.empty()) {
+        const std::string text = reply->complaint();
+        if (!synchronize || !speaks_of_the_other_engine(text))
+            return session_.refusal("the device refuses the commit", configure, *reply);
+        other = text;
+        return Error{ErrorCode::rejected, Retry::never,
+                     session_.peer() + ": the other routing engine does not take the commit: " + text,
+                     "mend that routing engine, or say allow_local_commit = true to go on with one"};
+    }
     const auto root = reply->root();
     if (has_element(root, "ok") || has_element(root, "commit-success") || has_element(root, "commit-check-success") ||
         has_element(root, "load-success"))
         return {};
-    return Error{ErrorCode::unknown_outcome, Retry::never,
-                 session_.peer() + ": the reply to the commit says neither yes nor no",
-                 "read the device back: its commit history tells by the comment what happened"};
+    return as_unknown({ErrorCode::unknown_outcome, Retry::never,
+                       session_.peer() + ": the reply to the commit says neither yes nor no", ""});
 }
 
 void ConfigDatabase::abandon(Context& context) noexcept {

@@ -10,6 +10,9 @@
 
 namespace qkd::junos {
 
+/// Where there are two routing engines: a commit that the other one does not take fails, or is made on this one alone.
+enum class OtherEngine : std::uint8_t { must_follow, may_lag };
+
 /// One per session; remembers whether this session holds the exclusive lock.
 class ConfigDatabase {
   public:
@@ -33,8 +36,12 @@ class ConfigDatabase {
     /// "show | compare rollback N": empty when the candidate equals it.
     Result<std::string> compare(Context& context, std::size_t number);
     Result<void> check(Context& context);
-    /// `confirm` 0 = an ordinary commit. unknown_outcome when the answer was lost or makes no sense.
-    Result<void> commit(Context& context, std::chrono::minutes confirm, const std::string& comment);
+    /// `confirm` 0 = an ordinary commit. unknown_outcome when the answer was lost or makes no sense. With two routing
+    /// engines both commit; another one that is locked for a moment, as it is after each commit, is waited for.
+    Result<void> commit(Context& context, std::chrono::minutes confirm, const std::string& comment,
+                        OtherEngine other = OtherEngine::must_follow);
+    /// What the other routing engine said to the latest commit, which only this one took; else empty.
+    [[nodiscard]] const std::string& other_engine_lags() const noexcept { return other_engine_lags_; }
 
     /// Discards the candidate and releases the lock. When that cannot be done at once, the session is ended instead:
     /// the device then does both by itself. Never fails.
@@ -42,10 +49,14 @@ class ConfigDatabase {
 
   private:
     Result<bool> two_routing_engines(Context& context);
+    /// `other` gets what the other routing engine said, when it was that one which refused.
+    Result<void> commit_once(Context& context, std::chrono::minutes confirm, const std::string& comment,
+                             bool synchronize, std::string& other);
 
     NetconfSession& session_;
     bool locked_ = false;
     int routing_engines_ = 0;  ///< 0 = not asked yet
+    std::string other_engine_lags_;
 };
 
 }  // namespace qkd::junos

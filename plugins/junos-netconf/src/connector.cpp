@@ -15,14 +15,20 @@ constexpr const char* junos_command = "netconf";
 /// Where Junos keeps the home directories of its users.
 constexpr const char* junos_homes = "/var/home";
 
-Result<std::unique_ptr<net::SshSession>> open_ssh(const ConfigView& config, Context& context, std::uint16_t port) {
+net::SshTarget target_of(const ConfigView& config, std::uint16_t port) {
     net::SshTarget target;
     target.host = config.string("host");
     target.port = port;
+    target.user = config.string("user");
+    target.proxy_command = config.list("proxy_command");
     if (config.has("known_hosts")) target.known_hosts = config.path("known_hosts");
     if (config.has("host_key")) target.host_key = config.string("host_key");
     target.connect_timeout = config.duration("connect_timeout");
-    auto ssh = net::SshSession::connect(context, target);
+    return target;
+}
+
+Result<std::unique_ptr<net::SshSession>> open_ssh(const ConfigView& config, Context& context, std::uint16_t port) {
+    auto ssh = net::SshSession::connect(context, target_of(config, port));
     if (!ssh) return ssh;
     const std::string user = config.string("user");
     Result<void> entered = Error{};
@@ -108,6 +114,11 @@ Result<void> JunosConnector::configure(const ConfigView& config) {
         if (config.has(local))
             return wrong(std::string(local) + " has no meaning with transport = \"ssh\"",
                          "say transport = \"local\", or leave it out");
+    }
+    if (config.has("proxy_command")) {
+        const auto expanded =
+            net::expand_proxy_command(target_of(config, static_cast<std::uint16_t>(config.integer("port"))));
+        if (!expanded) return wrong(expanded.error().what, expanded.error().hint);
     }
     if (!config.has("ssh_key") && !config.has("password"))
         return wrong("neither ssh_key nor password is given", "say ssh_key = \"file:...\" or password = \"file:...\"");

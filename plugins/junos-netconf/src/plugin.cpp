@@ -50,8 +50,16 @@ constexpr std::array fields{
                "Fingerprint SHA256:... of the router's host key, instead of known_hosts."},
     qkd::Field{Scope::device, FieldType::duration, "connect_timeout", false, "10s", "100ms..5m",
                "Limit for the TCP connection to each address of the host."},
+    qkd::Field{Scope::device, FieldType::string_list, "proxy_command", false, nullptr, nullptr,
+               "Program and arguments that connect to the router instead of TCP, as by way of a jump host; no shell; "
+               "%h, %p and %r "
+               "stand for host, port and user."},
     qkd::Field{Scope::device, FieldType::integer, "file_port", false, nullptr, "1..65535",
                "TCP port of SSH for files (SFTP, scp) where it is not the NETCONF port, usually 22."},
+    qkd::Field{
+        Scope::device, FieldType::boolean, "allow_local_commit", false, "false", nullptr,
+        "With two routing engines: when the other one does not take a commit, commit on this one alone and report the "
+        "link as degraded, instead of failing."},
     qkd::Field{Scope::device, FieldType::boolean, "kme_macro", false, "true", nullptr,
                "initial-config writes the KME into apply-macro qkd of each interface, for scripts on the router."},
     qkd::Field{

@@ -2,6 +2,7 @@
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <future>
@@ -363,6 +364,94 @@ TEST(Connector, SaysWhatToConfigureWhereNetconfIsOff) {
     ASSERT_FALSE(session);
     EXPECT_EQ(session.error().code, ErrorCode::unsupported);
     EXPECT_NE(session.error().hint.find("system services netconf ssh"), std::string::npos);
+}
+
+// ---- by way of a jump host
+
+bool has_children() {
+    siginfo_t info{};
+    return ::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
+// What `nc` does, without nc.
+const std::vector<std::string> relay{"/bin/bash", "-c", "exec 3<>/dev/tcp/$0/$1; cat <&3 & exec cat >&3", "%h", "%p"};
+
+TEST(Proxy, ConnectsThroughAProgramAndVerifiesTheHostAllTheSame) {
+    SshServer server({.host_keys = {SSH_KEYTYPE_ED25519}, .password = true});
+    {
+        TestContext context;
+        auto target = server.target();
+        target.proxy_command = relay;
+        auto session = SshSession::connect(context, target);
+        ASSERT_TRUE(session) << session.error().what;
+        EXPECT_EQ((*session)->fingerprint(), server.fingerprint());
+        auto in = (*session)->login_password(context, "lab", SecretBytes(std::string_view("s3cret-Passw0rd")));
+        EXPECT_TRUE(in) << in.error().what;
+        target.host_key = "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+        session = SshSession::connect(context, target);
+        ASSERT_FALSE(session);
+        EXPECT_EQ(session.error().code, ErrorCode::auth);
+    }
+    EXPECT_FALSE(has_children());
+}
+
+TEST(Proxy, WhatItSaysIsInTheMessage) {
+    SshServer server({.host_keys = {SSH_KEYTYPE_ED25519}, .password = true});
+    auto target = server.target();
+    TestContext context;
+    target.proxy_command = {"/bin/sh", "-c", "echo 'jump.example: Permission denied (publickey).' >&2; exit 255"};
+    auto session = SshSession::connect(context, target);
+    ASSERT_FALSE(session);
+    EXPECT_EQ(session.error().code, ErrorCode::unreachable) << session.error().what;
+    EXPECT_NE(session.error().what.find("exit code 255: jump.example: Permission denied"), std::string::npos)
+        << session.error().what;
+    target.proxy_command = {"/nowhere/ssh", "%h"};
+    session = SshSession::connect(context, target);
+    ASSERT_FALSE(session);
+    EXPECT_EQ(session.error().code, ErrorCode::config);
+    EXPECT_NE(session.error().what.find("/nowhere/ssh"), std::string::npos);
+    EXPECT_FALSE(has_children());
+}
+
+TEST(Proxy, OneThatHangsEndsWithTheDeadlineOrTheStop) {
+    SshServer server({.host_keys = {SSH_KEYTYPE_ED25519}, .password = true});
+    auto target = server.target();
+    target.proxy_command = {"/bin/sh", "-c", "echo 'asking for a passphrase' >&2; exec sleep 1000"};
+    const auto begin = std::chrono::steady_clock::now();
+    TestContext hurried{500ms};
+    auto session = SshSession::connect(hurried, target);
+    ASSERT_FALSE(session);
+    EXPECT_EQ(session.error().code, ErrorCode::timeout) << session.error().what;
+    EXPECT_NE(session.error().what.find("asking for a passphrase"), std::string::npos) << session.error().what;
+    TestContext context{600s};
+    auto waiting = std::async(std::launch::async, [&] { return SshSession::connect(context, target); });
+    context.request_stop();
+    session = waiting.get();
+    ASSERT_FALSE(session);
+    EXPECT_EQ(session.error().code, ErrorCode::cancelled) << session.error().what;
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, soon);
+    EXPECT_FALSE(has_children());
+}
+
+TEST(Proxy, WordsAreFilledInPerArgumentAndNeverBecomeOptions) {
+    net::SshTarget target;
+    target.host = "mx1.example";
+    target.port = 830;
+    target.user = "net ops";
+    target.proxy_command = {"/usr/bin/ssh", "-W", "[%h]:%p", "%r@jump", "100%%", ""};
+    auto words = net::expand_proxy_command(target);
+    ASSERT_TRUE(words) << words.error().what;
+    EXPECT_EQ(*words,
+              (std::vector<std::string>{"/usr/bin/ssh", "-W", "[mx1.example]:830", "net ops@jump", "100%", ""}));
+    for (const char* bad : {"%x", "%", "a%"}) {
+        target.proxy_command = {"ssh", bad};
+        EXPECT_EQ(net::expand_proxy_command(target).error().code, ErrorCode::config) << bad;
+    }
+    target.host = "-oProxyCommand=reboot";
+    target.proxy_command = {"nc", "%h", "%p"};
+    EXPECT_EQ(net::expand_proxy_command(target).error().code, ErrorCode::config);
+    target.proxy_command = {"", "%p"};
+    EXPECT_EQ(net::expand_proxy_command(target).error().code, ErrorCode::config);
 }
 
 }  // namespace

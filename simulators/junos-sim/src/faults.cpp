@@ -17,7 +17,7 @@ constexpr std::array<std::string_view, 9> actions = {"delay", "drop",        "er
 Faults::Faults(std::filesystem::path state, std::optional<std::filesystem::path> file)
     : state_(std::move(state)), file_(file.value_or(state_ / "faults.json")), required_(file.has_value()) {}
 
-std::vector<Fault> Faults::match(const std::string& rpc, const std::string& commit_kind) const {
+std::vector<Fault> Faults::match(const std::string& rpc, const std::string& commit_kind, bool synchronize) const {
     std::vector<Fault> found;
     const auto text = read_file(file_);
     if (!text && required_) throw SimError("cannot read " + file_.string());
@@ -35,6 +35,7 @@ std::vector<Fault> Faults::match(const std::string& rpc, const std::string& comm
             const bool is_call = rpc != "connect" && rpc != "hello" && rpc != "sftp" && rpc != "scp";
             if (name != rpc && !(name == "*" && is_call)) continue;
             if (f.contains("when") && f["when"].value("commit_kind", commit_kind) != commit_kind) continue;
+            if (f.contains("when") && f["when"].value("synchronize", synchronize) != synchronize) continue;
             if (f.contains("nth")) {
                 if (!device) device.emplace(state_);
                 const auto counter = std::to_string(i) + ":" + std::to_string(stable_hash(f.dump()));

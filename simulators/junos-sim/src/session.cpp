@@ -198,7 +198,7 @@ bool Session::handle(const std::string& message) {
         if (std::string_view(a.name()).substr(0, 5) != "xmlns") set_attribute(reply, a.name(), a.value());
     }
     const std::string name(local_name(operation));
-    const auto faults = faults_.match(name, commit_kind(operation));
+    const auto faults = faults_.match(name, commit_kind(operation), static_cast<bool>(child(operation, "synchronize")));
     bool answered = false;
     for (const auto& fault : faults) {
         if (!fault.after && !act_on(fault, reply, answered)) return false;

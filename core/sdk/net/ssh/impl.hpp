@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "qkd/sdk/net/program.hpp"
 #include "qkd/sdk/net/ssh.hpp"
 #include "wait.hpp"
 
@@ -49,6 +50,8 @@ class SshSession::Impl {
     Result<void> wait(Context& context, const char* doing);
     /// An error made of libssh2's last message.
     Error error(ErrorCode code, const std::string& doing);
+    /// What the proxy said, to stand behind another message; empty without one.
+    std::string words_of_proxy(std::chrono::milliseconds patience);
     /// True for errors of the transport; the session is broken then.
     bool transport_failed(ssize_t rc);
 
@@ -56,7 +59,8 @@ class SshSession::Impl {
     Result<LIBSSH2_CHANNEL*> open_channel(Context& context);
     Result<LIBSSH2_SFTP*> open_sftp(Context& context);
 
-    int fd = -1;
+    int fd = -1;                     ///< ours, or the proxy's
+    std::unique_ptr<Program> proxy;  ///< null: TCP
     LIBSSH2_SESSION* session = nullptr;
     LIBSSH2_SFTP* sftp = nullptr;
     bool sftp_refused = false;

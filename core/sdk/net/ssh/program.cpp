@@ -151,8 +151,8 @@ std::string Program::reason_of_end(Context& context) {
     return last_words();
 }
 
-std::string Program::last_words() {
-    if (pid_ > 0 && ended_within(std::chrono::milliseconds{0})) collect();
+std::string Program::last_words(std::chrono::milliseconds patience) {
+    if (pid_ > 0 && ended_within(patience)) collect();
     hear();
     std::string words;
     for (const char c : said_) {

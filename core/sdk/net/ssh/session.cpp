@@ -30,6 +30,8 @@ constexpr std::array host_key_types{"ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa
                                     "ssh-rsa"};
 
 constexpr std::size_t kept_first_bytes = 16384;
+// A proxy that closed the connection is about to end, and says why.
+constexpr std::chrono::milliseconds end_of_proxy{100};
 constexpr std::size_t header = alignof(std::max_align_t);
 
 // libssh2 holds passwords, private keys and whatever crosses the session: its memory is wiped when it is given back.
@@ -139,7 +141,8 @@ Error handshake_error(SshSession::Impl& impl, ssize_t rc) {
                 "ssh-ed25519), or build with libssh2 1.11 or newer"};
     }
     if (offer.banner.empty()) {
-        return {ErrorCode::protocol, Retry::safe, what + "no SSH server answers there",
+        return {impl.proxy ? ErrorCode::unreachable : ErrorCode::protocol, Retry::safe,
+                what + "no SSH server answers there" + impl.words_of_proxy(end_of_proxy),
                 "check the port; Junos: set system services netconf ssh (830) or set system services ssh (22)"};
     }
     if (rc == LIBSSH2_ERROR_KEY_EXCHANGE_FAILURE || rc == LIBSSH2_ERROR_KEX_FAILURE) {
@@ -151,6 +154,22 @@ Error handshake_error(SshSession::Impl& impl, ssize_t rc) {
     Error error = impl.error(ErrorCode::unreachable, "key exchange");
     error.retry = Retry::safe;
     return error;
+}
+
+Result<void> connect_to(Context& context, const SshTarget& target, SshSession::Impl& impl) {
+    if (target.proxy_command.empty()) {
+        auto fd = connect_tcp(context, target.host, target.port, target.connect_timeout);
+        if (!fd) return std::move(fd).error();
+        impl.fd = *fd;
+        return {};
+    }
+    auto command = expand_proxy_command(target);
+    if (!command) return std::move(command).error();
+    auto program = Program::start(*command);
+    if (!program) return std::move(program).error();
+    impl.proxy = std::move(*program);
+    impl.fd = impl.proxy->socket();
+    return {};
 }
 
 bool contains(const std::vector<HostKey>& keys, std::span<const std::uint8_t> blob) {
@@ -274,7 +293,7 @@ SshSession::Impl::~Impl() {
         for (int i = 0; i < farewell_calls && libssh2_session_free(session) == LIBSSH2_ERROR_EAGAIN; ++i) {
         }
     }
-    if (fd >= 0) ::close(fd);
+    if (fd >= 0 && proxy == nullptr) ::close(fd);
 }
 
 Result<void> SshSession::Impl::wait(Context& context, const char* doing) {
@@ -284,7 +303,15 @@ Result<void> SshSession::Impl::wait(Context& context, const char* doing) {
     if ((directions & LIBSSH2_SESSION_BLOCK_OUTBOUND) != 0) events |= POLLOUT;
     if (events == 0) events = POLLIN;
     if (setting_up) acknowledge_at_once(fd);
-    return wait_for(context, fd, events, "SSH with " + peer + ": " + doing);
+    auto ready = wait_for(context, fd, events, "SSH with " + peer + ": " + doing);
+    if (!ready) ready.error().what += words_of_proxy({});
+    return ready;
+}
+
+std::string SshSession::Impl::words_of_proxy(std::chrono::milliseconds patience) {
+    if (proxy == nullptr) return {};
+    const std::string words = proxy->last_words(patience);
+    return words.empty() ? words : "; proxy_command " + words;
 }
 
 Error SshSession::Impl::error(ErrorCode code, const std::string& doing) {
@@ -292,7 +319,8 @@ Error SshSession::Impl::error(ErrorCode code, const std::string& doing) {
     const int number = session != nullptr ? libssh2_session_last_error(session, &text, nullptr, 0) : 0;
     return {code, code == ErrorCode::unreachable ? Retry::safe : Retry::never,
             "SSH with " + peer + ": " + doing + ": " + (text != nullptr && *text != '\0' ? text : "failed") + " (" +
-                std::to_string(number) + ")",
+                std::to_string(number) + ")" +
+                words_of_proxy(code == ErrorCode::unreachable ? end_of_proxy : std::chrono::milliseconds{0}),
             ""};
 }
 
@@ -353,6 +381,37 @@ std::unique_ptr<ByteStream> make_stream(std::shared_ptr<SshSession::Impl> impl, 
     return std::make_unique<ChannelStream>(std::move(impl), channel);
 }
 
+Result<std::vector<std::string>> expand_proxy_command(const SshTarget& target) {
+    const auto wrong = [](const std::string& what, const std::string& hint) {
+        return Error{ErrorCode::config, Retry::never, "proxy_command: " + what, hint};
+    };
+    std::vector<std::string> command;
+    for (const std::string& word : target.proxy_command) {
+        std::string& out = command.emplace_back();
+        for (std::size_t i = 0; i < word.size(); ++i) {
+            if (word[i] != '%') {
+                out += word[i];
+                continue;
+            }
+            const char letter = ++i < word.size() ? word[i] : '\0';
+            const std::string by = letter == 'h'   ? target.host
+                                   : letter == 'p' ? std::to_string(target.port)
+                                   : letter == 'r' ? target.user
+                                                   : "%";
+            if (letter != 'h' && letter != 'p' && letter != 'r' && letter != '%')
+                return wrong("'" + word + "' has a % word that is not known",
+                             "%h host, %p port, %r user, %% a percent sign");
+            if (out.empty() && by.starts_with('-'))
+                return wrong("'" + by + "' would be taken for an option", "correct host and user");
+            out += by;
+        }
+        if (out.find('\0') != std::string::npos) return wrong("a word holds a NUL character", "take it out");
+    }
+    if (command.empty() || command.front().empty())
+        return wrong("there is no program", R"(say proxy_command = ["ssh", "-W", "%h:%p", "jump.example"])");
+    return command;
+}
+
 SshSession::SshSession(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 SshSession::~SshSession() {
@@ -382,9 +441,7 @@ Result<std::unique_ptr<SshSession>> SshSession::connect(Context& context, const 
     for (;;) {
         auto impl = std::make_shared<Impl>();
         impl->peer = target.host + " port " + std::to_string(target.port);
-        auto fd = connect_tcp(context, target.host, target.port, target.connect_timeout);
-        if (!fd) return std::move(fd).error();
-        impl->fd = *fd;
+        if (auto connected = connect_to(context, target, *impl); !connected) return std::move(connected).error();
         std::string methods;
         for (const auto& type : types) methods += (methods.empty() ? "" : ",") + methods_of(type);
         if (auto done = impl->handshake(context, methods); !done) return std::move(done).error();

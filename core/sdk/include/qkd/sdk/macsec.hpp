@@ -99,6 +99,8 @@ struct MemberState {
     std::vector<std::string> recent_comments;   ///< comments of the latest commits, newest first
     std::vector<InterfaceMka> mka;              ///< one entry per interface of the target, in its order
     std::vector<KmeOverride> kme_overrides;     ///< for interfaces of the target, where there is any
+    /// What this device lacks although its configuration is in force, in a few words; the link is degraded then.
+    std::string shortcoming;
 };
 
 /// Edits of a device family, made by initial-config and carried through commit without the engine looking inside.

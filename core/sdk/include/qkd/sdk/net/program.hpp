@@ -34,8 +34,8 @@ class Program final : public ByteStream {
     /// The socket, non-blocking, for libraries that read and write by themselves. It stays ours.
     [[nodiscard]] int socket() const noexcept { return socket_; }
     /// "'ssh' ended with exit code 255: Permission denied"; empty while it runs and has said nothing. One line,
-    /// printable.
-    [[nodiscard]] std::string last_words();
+    /// printable. Waits up to `patience` for a program that is about to end.
+    [[nodiscard]] std::string last_words(std::chrono::milliseconds patience = {});
 
   private:
     Program(std::string name, pid_t pid, int watch, int socket, int errors) noexcept

@@ -25,7 +25,16 @@ struct SshTarget {
     std::string host_key;
     /// For the TCP connection to each of the host's addresses.
     std::chrono::milliseconds connect_timeout{10000};
+    /// A program and its arguments, whose standard input and output are the connection instead of TCP, such as `ssh -W` by
+    /// way of a jump host. No shell. %h, %p and %r in an argument stand for host, port and user, %% for a percent sign. What
+    /// answers is verified as the host all the same. Empty = TCP.
+    std::vector<std::string> proxy_command{};
+    std::string user{};  ///< for %r only
 };
+
+/// proxy_command with its words filled in. config: an unknown % word, no program, or a host or user that a program would take
+/// for an option.
+Result<std::vector<std::string>> expand_proxy_command(const SshTarget& target);
 
 /// An SSH session (RFC 4251 to 4254). One thread at a time, channels included. Blocking calls in plain code, made safe
 /// by polling {socket, cancel_fd} against the deadline: each returns within 200 ms of deadline or cancellation.
@@ -33,7 +42,7 @@ struct SshTarget {
 class SshSession {
   public:
     /// Connects, exchanges keys and verifies the host key. Errors: unreachable, timeout, cancelled, auth (host key),
-    /// config (known_hosts unreadable), protocol (nothing in common; the message says what the device offers).
+    /// config (known_hosts unreadable, proxy_command), protocol (nothing in common; the message says what the device offers).
     static Result<std::unique_ptr<SshSession>> connect(Context& context, const SshTarget& target);
     ~SshSession();
 
