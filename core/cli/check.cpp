@@ -70,8 +70,8 @@ Command check_command() {
     return {
         "check",
         "check a pipeline file, and with --online also devices and KMEs",
-        {"check PIPELINE", "check PIPELINE --online [--as DEVICE] [--link NAME]... [--device NAME]... [-t N] [-v...] [--trace]",
-         "      [--log-format text|json] [--profile FILE]"},
+        {"check PIPELINE", "check PIPELINE --online [--as DEVICE] [--link NAME]... [--device NAME]... [-t N]",
+         "      [-v...] [--trace] [--log-format text|json] [--profile FILE]"},
         "Reads PIPELINE and the files and plugins it names, and prints everything there is to find, each with file, "
         "line and column. Connects to nothing and touches nothing.\n"
         "\n"

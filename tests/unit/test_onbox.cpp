@@ -260,6 +260,31 @@ TEST_F(Onbox, an_initiator_that_nobody_follows_withdraws_before_the_start_time) 
     }
 }
 
+TEST_F(Onbox, a_responder_follows_an_initiator_that_begins_anew) {
+    begin(Rollover::key_chain);
+    const std::string before = common_primary();
+    peer_wait_ = 1min;
+    bool answered = false;
+    world().on_call = [&](const std::string& device, const std::string& call) {
+        auto& notice = world().notices["link"];
+        if (device == "a" && call == "acknowledgements") world().dead.insert("a");
+        if (device + " " + call == "b acknowledge done") answered = true;
+        if (device + " " + call != "b receive" || !answered || notice.key_ids.front() == "anew") return;
+        world().kme_keys["anew"] = SecretBytes::zeros(32);
+        notice.key_ids = {"anew"};
+        ++notice.generation;
+        notice.sequence = 1;
+    };
+    const auto reports = run(Rollover::key_chain, names_);
+    world().on_call = nullptr;
+    world().dead.clear();
+    EXPECT_EQ(count_calls("kme-b fetch"), 2U);
+    EXPECT_NE(what(reports.at("b")).find("did not arm key anew"), std::string::npos) << what(reports.at("b"));
+    EXPECT_EQ(common_primary(), before);
+    peer_wait_ = 10min;
+    expect_convergence(Rollover::key_chain, "began anew");
+}
+
 TEST_F(Onbox, a_responder_that_lost_the_fallback_gets_a_new_one_first) {
     begin(Rollover::key_chain);
     auto& keys = world().devices["b"].running.keys;
