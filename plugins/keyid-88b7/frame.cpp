@@ -49,14 +49,17 @@ std::string_view link_of(std::string_view text) {
 
 }  // namespace
 
-Result<std::vector<std::uint8_t>> encode(const Frame& frame, const SecretBytes& secret, std::size_t limit) {
+Result<void> fits(const Frame& frame, std::size_t limit) {
     const std::size_t size = header_octets + tlv_header_octets + frame.text.size() + notice::tag_octets;
-    if (size > std::min(limit, largest_payload)) {
-        return Error{ErrorCode::rejected, Retry::never,
-                     "a frame of " + std::to_string(size) + " octets would be needed, the interface takes " +
-                         std::to_string(std::min(limit, largest_payload)),
-                     "mint fewer keys at once, or use another transport such as keyid-scp"};
-    }
+    if (size <= std::min(limit, largest_payload)) return {};
+    return Error{ErrorCode::rejected, Retry::never,
+                 "a frame of " + std::to_string(size) + " octets would be needed, the interface takes " +
+                     std::to_string(std::min(limit, largest_payload)),
+                 "mint fewer keys at once, or use another transport such as keyid-scp"};
+}
+
+Result<std::vector<std::uint8_t>> encode(const Frame& frame, const SecretBytes& secret) {
+    if (auto good = fits(frame, largest_payload); !good) return std::move(good).error();
     Octets out(protocol.begin(), protocol.end());
     out.push_back(version);
     out.push_back(static_cast<std::uint8_t>(frame.type));

@@ -31,9 +31,10 @@ struct Frame {
     bool operator==(const Frame&) const = default;
 };
 
-/// The payload behind the EtherType. rejected/never when it would have more than `limit` octets.
-Result<std::vector<std::uint8_t>> encode(const Frame& frame, const SecretBytes& secret,
-                                         std::size_t limit = largest_payload);
+/// rejected/never when the payload would have more than `limit` octets.
+Result<void> fits(const Frame& frame, std::size_t limit);
+/// The payload behind the EtherType. rejected/never when it does not fit any interface.
+Result<std::vector<std::uint8_t>> encode(const Frame& frame, const SecretBytes& secret);
 
 enum class Flaw : std::uint8_t { none, foreign_protocol, malformed, wrong_tag };
 /// Strict; padding behind the tag is ignored. `link` is set as soon as the text tells it, verified or not.

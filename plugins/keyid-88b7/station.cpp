@@ -99,8 +99,8 @@ Result<void> Station::announce(const std::string& device, const KeyIdNotice& not
     std::size_t limit = largest_payload;
     for (const auto& [netdev, port] : member.ports) limit = std::min(limit, port.mtu());
     Frame frame{FrameType::notice, 0, notice.mark(), *std::move(text)};
-    if (auto fits = encode(frame, secret_, limit); !fits) {
-        Error& error = fits.error();
+    if (auto good = fits(frame, limit); !good) {
+        Error& error = good.error();
         error.what.insert(0, device + ", notice of link " + link_ + ": ");
         return std::move(error);
     }

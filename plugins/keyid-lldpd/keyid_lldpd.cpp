@@ -139,10 +139,9 @@ class LldpdTransport final : public KeyIdTransport {
         if (!lldpd) return std::move(lldpd).error();
         for (const std::string& netdev : netdevs_of(self)) {
             for (const Subtype subtype : {Subtype::notice, Subtype::acknowledgement}) {
-                auto text = (*lldpd)->own(netdev, subtype);
-                if (!text) return std::move(text).error();
-                if (!*text || !is_about(**text, link)) continue;
-                if (auto removed = (*lldpd)->untell(netdev, subtype, **text); !removed) return removed;
+                auto removed =
+                    (*lldpd)->untell(netdev, subtype, [&](const std::string& text) { return is_about(text, link); });
+                if (!removed) return removed;
             }
         }
         return {};
@@ -165,9 +164,6 @@ class LldpdTransport final : public KeyIdTransport {
         auto lldpd = Lldpd::open(context, socket());
         if (!lldpd) return named(std::move(lldpd).error(), self);
         for (const std::string& netdev : netdevs) {
-            auto present = (*lldpd)->own(netdev, subtype);
-            if (!present) return named(std::move(present).error(), self);
-            if (*present == text) continue;
             if (auto told = (*lldpd)->tell(netdev, subtype, text); !told) return named(std::move(told).error(), self);
         }
         return {};
@@ -184,9 +180,9 @@ class LldpdTransport final : public KeyIdTransport {
         if (!changes) return std::move(changes).error();
         // First the subscription, then the look: nothing falls between the two.
         if (auto subscribed = (*changes)->watch(); !subscribed) return subscribed;
+        auto lldpd = Lldpd::open(context, socket());
+        if (!lldpd) return std::move(lldpd).error();
         for (bool looked = false;; looked = true) {
-            auto lldpd = Lldpd::open(context, socket());
-            if (!lldpd) return std::move(lldpd).error();
             auto done = look(**lldpd);
             // The deadline fell into a later look, which is silence; in the first one it is a daemon that hangs.
             if (!done && looked && done.error().code == ErrorCode::timeout) return {};

@@ -11,6 +11,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 namespace qkd::keyid_lldpd {
@@ -170,14 +171,6 @@ Result<std::vector<std::string>> Lldpd::texts(Atom& holder, Subtype subtype) {
     return all;
 }
 
-Result<std::optional<std::string>> Lldpd::own(const std::string& netdev, Subtype subtype) {
-    auto at = port(netdev);
-    if (!at) return std::move(at).error();
-    auto all = texts(**at, subtype);
-    if (!all) return std::move(all).error();
-    return all->empty() ? std::optional<std::string>() : std::optional(std::move(all->front()));
-}
-
 Result<std::vector<std::string>> Lldpd::heard(const std::string& netdev, Subtype subtype) {
     auto at = port(netdev);
     if (!at) return std::move(at).error();
@@ -200,10 +193,9 @@ Result<std::vector<std::string>> Lldpd::heard(const std::string& netdev, Subtype
     return all;
 }
 
-Result<void> Lldpd::change(const std::string& netdev, Subtype subtype, const std::string& text, const char* operation) {
-    auto at = port(netdev);
-    if (!at) return std::move(at).error();
-    const Atom tlvs(lldpctl_atom_get((*at)->raw, lldpctl_k_custom_tlvs));
+Result<void> Lldpd::change(Atom& port, const std::string& netdev, Subtype subtype, const std::string& text,
+                           const char* operation) {
+    const Atom tlvs(lldpctl_atom_get(port.raw, lldpctl_k_custom_tlvs));
     const Atom tlv(tlvs.raw == nullptr ? nullptr : lldpctl_atom_create(tlvs.raw));
     const auto* octets = reinterpret_cast<const std::uint8_t*>(text.data());
     const bool made =
@@ -213,17 +205,28 @@ Result<void> Lldpd::change(const std::string& netdev, Subtype subtype, const std
         lldpctl_atom_set_buffer(tlv.raw, lldpctl_k_custom_tlv_oui_info_string, octets, text.size()) != nullptr &&
         lldpctl_atom_set_str(tlv.raw, lldpctl_k_custom_tlv_op, operation) != nullptr;
     if (!made) return failure("making a TLV for " + netdev);
-    if (lldpctl_atom_set((*at)->raw, lldpctl_k_custom_tlv, tlv.raw) == nullptr)
+    if (lldpctl_atom_set(port.raw, lldpctl_k_custom_tlv, tlv.raw) == nullptr)
         return failure("changing a TLV of " + netdev);
     return {};
 }
 
 Result<void> Lldpd::tell(const std::string& netdev, Subtype subtype, const std::string& text) {
-    return change(netdev, subtype, text, "replace");
+    auto at = port(netdev);
+    if (!at) return std::move(at).error();
+    auto present = texts(**at, subtype);
+    if (!present) return std::move(present).error();
+    if (!present->empty() && present->front() == text) return {};
+    return change(**at, netdev, subtype, text, "replace");
 }
 
-Result<void> Lldpd::untell(const std::string& netdev, Subtype subtype, const std::string& text) {
-    return change(netdev, subtype, text, "remove");
+Result<void> Lldpd::untell(const std::string& netdev, Subtype subtype,
+                           const std::function<bool(const std::string&)>& which) {
+    auto at = port(netdev);
+    if (!at) return std::move(at).error();
+    auto present = texts(**at, subtype);
+    if (!present) return std::move(present).error();
+    if (present->empty() || !which(present->front())) return {};
+    return change(**at, netdev, subtype, present->front(), "remove");
 }
 
 Result<void> Lldpd::watch() {

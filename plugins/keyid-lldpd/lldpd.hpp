@@ -2,8 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,11 +29,11 @@ class Lldpd {
     Lldpd(const Lldpd&) = delete;
     Lldpd& operator=(const Lldpd&) = delete;
 
-    /// What we tell on a port; nullopt when it is nothing. config/never when lldpd has no such port.
-    Result<std::optional<std::string>> own(const std::string& netdev, Subtype subtype);
-    /// Tells it from now on; lldpd sends it at once.
+    /// Tells it on a port from now on; lldpd sends what is new at once. config/never when lldpd has no such port.
     Result<void> tell(const std::string& netdev, Subtype subtype, const std::string& text);
-    Result<void> untell(const std::string& netdev, Subtype subtype, const std::string& text);
+    /// Takes away what is told, if `which` says so of it.
+    Result<void> untell(const std::string& netdev, Subtype subtype,
+                        const std::function<bool(const std::string&)>& which);
     /// What the neighbours of a port tell.
     Result<std::vector<std::string>> heard(const std::string& netdev, Subtype subtype);
 
@@ -53,7 +53,8 @@ class Lldpd {
     Error failure(const std::string& what) const;
     struct Atom;
     Result<std::shared_ptr<Atom>> port(const std::string& netdev);
-    Result<void> change(const std::string& netdev, Subtype subtype, const std::string& text, const char* operation);
+    Result<void> change(Atom& port, const std::string& netdev, Subtype subtype, const std::string& text,
+                        const char* operation);
     Result<std::vector<std::string>> texts(Atom& holder, Subtype subtype);
 
     Context& context_;

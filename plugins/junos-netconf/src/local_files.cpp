@@ -144,8 +144,13 @@ Result<void> LocalFiles::make_directory(Context& context, const std::string& pat
     if (::mkdir(where->c_str(), mode & 07777U) == 0) return {};
     const int code = errno;
     struct stat info {};
-    if (code == EEXIST && ::stat(where->c_str(), &info) == 0 && S_ISDIR(info.st_mode)) return {};
-    return failed("making the directory " + path, code);
+    if (code != EEXIST || ::stat(where->c_str(), &info) != 0 || !S_ISDIR(info.st_mode))
+        return failed("making the directory " + path, code);
+    if ((info.st_mode & S_IWOTH) != 0 && (info.st_mode & S_ISVTX) == 0) {
+        return Error{ErrorCode::auth, Retry::never, "everybody may write into the directory " + path,
+                     "take that away with chmod 0700, or name another directory"};
+    }
+    return {};
 }
 
 }  // namespace qkd::junos

@@ -215,6 +215,11 @@ TEST(Local, FilesRefuseWhatNobodyWouldSend) {
     EXPECT_EQ(odd.error().code, ErrorCode::config);
     auto taken = files.make_directory(context, "/tmp/large", 0700);
     EXPECT_FALSE(taken);
+    namespace fs = std::filesystem;
+    fs::permissions(temp.path() / "tmp", fs::perms::all);
+    EXPECT_EQ(files.make_directory(context, "/tmp", 0700).error().code, ErrorCode::auth) << "anybody's";
+    fs::permissions(temp.path() / "tmp", fs::perms::all | fs::perms::sticky_bit);
+    EXPECT_TRUE(files.make_directory(context, "/tmp", 0700));
     // Relative paths count from the home directory, and a link is replaced, not followed.
     std::filesystem::create_symlink(temp.path() / "tmp/large", temp.path() / "home/qkd/link");
     expect(files.put(context, "link", SecretBytes(std::string_view("mine")), 0600));

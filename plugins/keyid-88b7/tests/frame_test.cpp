@@ -76,7 +76,8 @@ TEST(Frame, TooLargeIsRefusedWithTheFigures) {
     Frame frame = example();
     frame.text = std::string(1500 - 62, 'x');
     EXPECT_TRUE(encode(frame, secret()));
-    EXPECT_FALSE(encode(frame, secret(), 1468)) << "inside MACsec";
+    EXPECT_TRUE(fits(frame, 1500));
+    EXPECT_FALSE(fits(frame, 1468)) << "inside MACsec";
     frame.text += 'x';
     const auto refused = encode(frame, secret());
     ASSERT_FALSE(refused);

@@ -46,9 +46,13 @@ TEST_P(Peers, TwoProcessesMeetThroughFilesOnly) {
     const auto early = responder->receive(context, r2, "a--b", {{0, 0}, "r1", {}});
     ASSERT_FALSE(early);
     EXPECT_EQ(early.error().code, ErrorCode::not_found) << early.error().what;
+    const auto holder = hosts.home(pull ? "r1" : "r2") / "inbox";
     for (std::uint64_t generation = 1; generation <= 2; ++generation) {
         const auto sent = initiator->announce(context, r1, responders, notice(generation));
         ASSERT_TRUE(sent) << sent.error().what;
+        // A host whose clock went back: what the file's time says is nothing to go by.
+        std::filesystem::last_write_time(holder / "a--b.notice", std::filesystem::file_time_type::clock::now() -
+                                                                     generation * std::chrono::hours{8760});
         const auto received = responder->receive(context, r2, "a--b", {NoticeMark(generation - 1), "r1", {}});
         ASSERT_TRUE(received) << received.error().what;
         EXPECT_EQ(*received, notice(generation));
@@ -58,7 +62,6 @@ TEST_P(Peers, TwoProcessesMeetThroughFilesOnly) {
                   std::vector<std::string>{"r2"});
     }
     // One file each, private, in a private directory; with pull each end has written at home only.
-    const auto holder = hosts.home(pull ? "r1" : "r2") / "inbox";
     EXPECT_EQ(mode_of(holder), 0700U);
     EXPECT_EQ(mode_of(holder / "a--b.notice"), 0600U);
     EXPECT_EQ(mode_of(hosts.home("r2") / "inbox" / "a--b.r2.ack"), 0600U);
@@ -72,6 +75,21 @@ TEST_P(Peers, TwoProcessesMeetThroughFilesOnly) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Directions, Peers, ::testing::Values("push", "pull"));
+
+TEST(PeersTrust, AnInboxOfEverybodyIsRefused) {
+    if (const std::string reason = support::SftpHosts::impossible(); !reason.empty()) GTEST_SKIP() << reason;
+    support::SftpHosts hosts;
+    hosts.add("r2");
+    const auto inbox = hosts.home("r2") / "inbox";
+    std::filesystem::create_directory(inbox);
+    std::filesystem::permissions(inbox, std::filesystem::perms::all);
+    const Transport initiator(qkd_plugin_v1, StageKind::key_id_transport, hosts.values());
+    support::TestContext context;
+    const auto sent = initiator->announce(context, r1, responders, notice(1));
+    ASSERT_FALSE(sent);
+    EXPECT_EQ(sent.error().code, ErrorCode::auth) << sent.error().what;
+    EXPECT_TRUE(std::filesystem::is_empty(inbox));
+}
 
 TEST(PeersTrust, AnUnknownHostKeyIsRefused) {
     if (const std::string reason = support::SftpHosts::impossible(); !reason.empty()) GTEST_SKIP() << reason;

@@ -295,10 +295,16 @@ Result<void> SshSession::sftp_make_directory(Context& context, const std::string
         return libssh2_sftp_stat_ex(*sftp, path.data(), size_of(path), LIBSSH2_SFTP_STAT, &attributes);
     });
     if (!stat) return std::move(stat).error();
-    if (*stat == 0 && (attributes.flags & LIBSSH2_SFTP_ATTR_PERMISSIONS) != 0 &&
-        LIBSSH2_SFTP_S_ISDIR(attributes.permissions))
-        return {};
-    return error;
+    if (*stat != 0 || (attributes.flags & LIBSSH2_SFTP_ATTR_PERMISSIONS) == 0 ||
+        !LIBSSH2_SFTP_S_ISDIR(attributes.permissions)) {
+        return error;
+    }
+    if ((attributes.permissions & S_IWOTH) != 0 && (attributes.permissions & S_ISVTX) == 0) {
+        return Error{ErrorCode::auth, Retry::never,
+                     "SFTP with " + impl_->peer + ": everybody may write into the directory " + path,
+                     "take that away with chmod 0700, or name another directory"};
+    }
+    return {};
 }
 
 Result<void> SshSession::scp_put(Context& context, const std::string& path, const SecretBytes& content, unsigned mode) {

@@ -27,7 +27,8 @@ class FileAccess {
     virtual Result<std::vector<std::string>> list(Context& context, const std::string& directory) = 0;
     /// Removing what is not there is success.
     virtual Result<void> remove(Context& context, const std::string& path) = 0;
-    /// Like mkdir -p for the last component; an existing directory is success.
+    /// Like mkdir -p for the last component; an existing directory is success. auth/never when everybody may replace files
+    /// in it (writable by others and not sticky).
     virtual Result<void> make_directory(Context& context, const std::string& path, unsigned mode) = 0;
 };
 
