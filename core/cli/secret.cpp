@@ -262,8 +262,23 @@ Result<void> verify(const fs::path& file, std::size_t values, const SecretBytes&
     return {};
 }
 
+/// Where the persist stage seals what it remembers; null when it does not.
+const TomlValue* sealed_records(const TomlValue& root) {
+    const TomlValue* stages = root.find("stage");
+    if (stages == nullptr) return nullptr;
+    for (const auto& stage : stages->children) {
+        const TomlValue* sealed = stage.find("sealed");
+        if (text_of(stage, "kind", "") == "persist" && sealed != nullptr && sealed->boolean) return sealed;
+    }
+    return nullptr;
+}
+
 /// Nobody runs the pipeline, and nothing of it is sealed elsewhere.
 Result<std::optional<engine::StateLock>> quiet_state(const Place& place) {
+    if (const TomlValue* sealed = sealed_records(place.root)) {
+        return wrong_in(place.file, *sealed, "what the persist stage remembers is sealed under the present key",
+                        "say sealed = false and run once, then rekey, then seal again");
+    }
     std::error_code ignored;
     if (!fs::is_directory(place.state, ignored)) return std::optional<engine::StateLock>();
     auto lock = engine::StateLock::take(place.state);

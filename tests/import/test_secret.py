@@ -220,6 +220,16 @@ class Secret(unittest.TestCase):
         self.assertEqual(self.values(), before)
         self.rekey()
 
+    def test_rekey_refuses_while_records_are_sealed(self):
+        self.write()
+        self.pipeline.write_text(self.pipeline.read_text() + '[[stage]]\nkind = "persist"\nsealed = true\n')
+        before = self.values()
+        _, err = self.rekey(code=2)
+        self.assertIn("sealed = false", err)
+        self.assertEqual(self.values(), before)
+        self.pipeline.write_text(self.pipeline.read_text().replace("sealed = true", "sealed = false"))
+        self.rekey()
+
     def test_rekey_changes_nothing_when_it_cannot_do_it_all(self):
         self.write()
         cases = {
