@@ -5,35 +5,18 @@
 
 #include "cli/commands.hpp"
 #include "cli/console.hpp"
-#include "cli/session.hpp"
+#include "cli/on_pipeline.hpp"
 #include "cli/tables.hpp"
 
 namespace qkd::cli {
 
 int run_plan(const Arguments& arguments) {
-    auto work = prepare(arguments);
-    if (!work) {
-        complain(work.error());
-        return exit_usage;
-    }
-    auto session = Session::open(arguments, Session::Kind::reads);
-    if (!session) {
-        complain(session.error());
-        return exit_usage;
-    }
-    const auto plans =
-        engine::plan(work->pipeline, *work->host, work->options, (*session)->observer(), (*session)->stop());
-    const bool interrupted = (*session)->stop().stop_requested();
-    const auto finished = (*session)->finish();
-    session->reset();
-    answer(plan_summary(plans, colour_wanted(arguments, STDOUT_FILENO)));
-    if (interrupted) return exit_interrupted;
-    if (std::any_of(plans.begin(), plans.end(), [](const auto& plan) { return plan.error.has_value(); })) {
-        return exit_failed;
-    }
-    if (finished) return exit_ok;
-    complain(finished.error());
-    return exit_internal;
+    return on_pipeline(arguments, Session::Kind::reads, [&](Work& work, Session& session) {
+        const auto plans = engine::plan(work.pipeline, *work.host, work.options, session.observer(), session.stop());
+        const bool good =
+            std::none_of(plans.begin(), plans.end(), [](const auto& plan) { return plan.error.has_value(); });
+        return Answer{plan_summary(plans, colour_wanted(arguments, STDOUT_FILENO)), good};
+    });
 }
 
 Command plan_command() {

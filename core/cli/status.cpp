@@ -5,38 +5,21 @@
 
 #include "cli/commands.hpp"
 #include "cli/console.hpp"
-#include "cli/session.hpp"
+#include "cli/on_pipeline.hpp"
 #include "cli/tables.hpp"
 
 namespace qkd::cli {
 namespace {
 
 int status(const Arguments& arguments) {
-    auto work = prepare(arguments);
-    if (!work) {
-        complain(work.error());
-        return exit_usage;
-    }
-    auto session = Session::open(arguments, Session::Kind::reads);
-    if (!session) {
-        complain(session.error());
-        return exit_usage;
-    }
-    const auto links =
-        engine::status(work->pipeline, *work->host, work->options, (*session)->observer(), (*session)->stop());
-    const bool interrupted = (*session)->stop().stop_requested();
-    const auto finished = (*session)->finish();
-    session->reset();
-    answer(arguments.has("json") ? status_json(work->pipeline.name, links)
-                                 : status_summary(links, colour_wanted(arguments, STDOUT_FILENO)));
-    if (interrupted) return exit_interrupted;
-    if (std::any_of(links.begin(), links.end(),
-                    [](const auto& link) { return link.health != engine::Health::healthy; })) {
-        return exit_failed;
-    }
-    if (finished) return exit_ok;
-    complain(finished.error());
-    return exit_internal;
+    return on_pipeline(arguments, Session::Kind::reads, [&](Work& work, Session& session) {
+        const auto links = engine::status(work.pipeline, *work.host, work.options, session.observer(), session.stop());
+        const bool good = std::all_of(links.begin(), links.end(),
+                                      [](const auto& link) { return link.health == engine::Health::healthy; });
+        return Answer{arguments.has("json") ? status_json(work.pipeline.name, links)
+                                            : status_summary(links, colour_wanted(arguments, STDOUT_FILENO)),
+                      good};
+    });
 }
 
 }  // namespace

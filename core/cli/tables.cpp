@@ -7,6 +7,7 @@
 #include <set>
 
 #include "cli/console.hpp"
+#include "engine/live_view.hpp"
 #include "engine/text_table.hpp"
 
 namespace qkd::cli {
@@ -32,15 +33,7 @@ Cell mka_cell(MkaState state) {
 }
 
 Cell result_cell(LinkResult result) {
-    switch (result) {
-        case LinkResult::rotated:
-        case LinkResult::unchanged:
-        case LinkResult::pending: return {to_string(result), Style::good};
-        case LinkResult::degraded: return {to_string(result), Style::warn};
-        case LinkResult::reverted:
-        case LinkResult::failed: break;
-    }
-    return {to_string(result), Style::bad};
+    return {to_string(result), engine::style_of(result)};
 }
 
 Cell health_cell(Health health) {

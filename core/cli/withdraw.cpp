@@ -5,7 +5,7 @@
 
 #include "cli/commands.hpp"
 #include "cli/console.hpp"
-#include "cli/session.hpp"
+#include "cli/on_pipeline.hpp"
 #include "cli/tables.hpp"
 
 namespace qkd::cli {
@@ -17,30 +17,13 @@ int withdraw(const Arguments& arguments) {
                   "name the link whose pending key is to go; `qkd-macsec status` shows the links"});
         return exit_usage;
     }
-    auto work = prepare(arguments);
-    if (!work) {
-        complain(work.error());
-        return exit_usage;
-    }
-    auto session = Session::open(arguments, Session::Kind::rotates);
-    if (!session) {
-        complain(session.error());
-        return exit_usage;
-    }
-    const auto report =
-        engine::withdraw(work->pipeline, *work->host, work->options, (*session)->observer(), (*session)->stop());
-    const bool interrupted = (*session)->stop().stop_requested();
-    const auto finished = (*session)->finish();
-    session->reset();
-    answer(withdraw_summary(report, colour_wanted(arguments, STDOUT_FILENO)));
-    if (interrupted) return exit_interrupted;
-    if (std::any_of(report.links.begin(), report.links.end(),
-                    [](const auto& link) { return link.error.has_value(); })) {
-        return exit_failed;
-    }
-    if (finished) return exit_ok;
-    complain(finished.error());
-    return exit_internal;
+    return on_pipeline(arguments, Session::Kind::rotates, [&](Work& work, Session& session) {
+        const auto report =
+            engine::withdraw(work.pipeline, *work.host, work.options, session.observer(), session.stop());
+        const bool good = std::none_of(report.links.begin(), report.links.end(),
+                                       [](const auto& link) { return link.error.has_value(); });
+        return Answer{withdraw_summary(report, colour_wanted(arguments, STDOUT_FILENO)), good};
+    });
 }
 
 }  // namespace

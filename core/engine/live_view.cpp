@@ -4,8 +4,6 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "engine/display.hpp"
-
 namespace qkd::engine {
 namespace {
 
@@ -27,28 +25,23 @@ const std::string& or_dash(const std::string& text) {
     return text.empty() ? dash : text;
 }
 
-struct Word {
-    const char* text;
-    Style style;
-};
-
-Word word_of(LinkResult result) {
-    switch (result) {
-        case LinkResult::rotated:
-        case LinkResult::unchanged:
-        case LinkResult::pending: return {to_string(result), Style::good};
-        case LinkResult::degraded: return {to_string(result), Style::warn};
-        case LinkResult::reverted:
-        case LinkResult::failed: break;
-    }
-    return {to_string(result), Style::bad};
-}
-
 constexpr std::size_t device_columns = 16;
 constexpr std::size_t step_columns = 18;
 constexpr std::size_t state_columns = 8;
 
 }  // namespace
+
+Style style_of(LinkResult result) noexcept {
+    switch (result) {
+        case LinkResult::rotated:
+        case LinkResult::unchanged:
+        case LinkResult::pending: return Style::good;
+        case LinkResult::degraded: return Style::warn;
+        case LinkResult::reverted:
+        case LinkResult::failed: break;
+    }
+    return Style::bad;
+}
 
 LiveView::LiveView(Screen& screen, Options options) : screen_(screen), options_(options) {
     if (screen_.live()) screen_.show([this](ScreenSize size) { return block(size, Clock::now()); });
@@ -107,9 +100,9 @@ void LiveView::link_ends(const LinkReport& report) {
         }
     }
     if (!screen_.live() && !options_.plain_lines) return;
-    const Word word = word_of(report.result);
-    screen_.write(one_line(report.name) + " " + styled(word.text, word.style, options_.colour) + " (" +
-                  seconds_of(took) + ")\n");
+    screen_.write(one_line(report.name) + " " +
+                  styled(to_string(report.result), style_of(report.result), options_.colour) + " (" + seconds_of(took) +
+                  ")\n");
 }
 
 std::string LiveView::line(const Step& step, std::size_t columns, Clock::time_point now) const {

@@ -6,10 +6,14 @@
 #include <string>
 #include <vector>
 
+#include "engine/display.hpp"
 #include "engine/events.hpp"
 #include "engine/screen.hpp"
 
 namespace qkd::engine {
+
+/// The colour of a link's result, here and in tables.
+Style style_of(LinkResult result) noexcept;
 
 /// Thread-safe. On a live screen: under each link in flight one line per device and step with its time; when the link
 /// ends, one line with its result takes their place for good. Elsewhere: a line when a step ends and one when a link

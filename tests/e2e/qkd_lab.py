@@ -46,8 +46,9 @@ class Outcome:
 
 
 class Lab:
-    """A lab below the temporary folder, up for as long as the `with` block runs. One of a single link skips the waits for a
-    start-time, and its clocks can go slower for it; not so with `waits`, for tests that come back before the start-time."""
+    """A lab below the temporary folder, up for as long as the `with` block runs. Where all links rotate, it skips the wait for
+    the start-time, so that the clocks of one with a single link can go slower, which leaves slow machines more time for a
+    commit; not so with `waits`, for tests that come back before the start-time."""
 
     def __init__(self, *options, waits=False):
         self.parent = Path(tempfile.mkdtemp(prefix="qkd-e2e-"))
@@ -55,7 +56,9 @@ class Lab:
         self.options = options
         if "--speed" not in options:
             one_link = not {"--devices", "--links", "--topology"} & set(options)
-            self.options += ("--speed", SPEED) if waits or not one_link else ("--speed", "10", "--skip-waits")
+            self.options += ("--speed", SPEED if waits or not one_link else "10")
+        if not waits:
+            self.options += ("--skip-waits",)
         self.runs = 0
 
     def __enter__(self):
@@ -105,8 +108,10 @@ class Lab:
         return self.qkd("run", self.pipeline_file, *words, report=True, **more)
 
     def state(self, device):
-        """The simulator's own view of a device."""
-        return ElementTree.fromstring(lab_command("state", self.folder, device))
+        """The simulator's own view of a device, as `scripts/lab state` prints it."""
+        shown = subprocess.run([BIN / "junos-sim", "--state", self.folder / "devices" / device, "--show"],
+                               stdin=subprocess.DEVNULL, capture_output=True, timeout=DEADLINE, check=True)
+        return ElementTree.fromstring(shown.stdout)
 
     def mka(self, device):
         """{interface: (state, ckn)} as the simulator sees it."""

@@ -6,7 +6,7 @@ import subprocess
 import threading
 import unittest
 
-from qkd_lab import DEADLINE, Lab
+from qkd_lab import DEADLINE, SPEED, Lab
 
 
 class Serve(unittest.TestCase):
@@ -21,7 +21,7 @@ class Serve(unittest.TestCase):
         return child
 
     def test_twenty_rotations_over_open_sessions(self):
-        with Lab("--rollover", "pre-shared-key", "--transport", "keyid-memory") as lab:
+        with Lab("--rollover", "pre-shared-key", "--transport", "keyid-memory", "--speed", SPEED) as lab:
             child = self.start(lab, "--every", "100ms", "--cycles", "20")
             out, err = child.communicate(timeout=DEADLINE)
             self.assertEqual(child.returncode, 0, err)

@@ -37,15 +37,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     return 0;
 }
 
-namespace qkd::fuzz {
-
-const std::vector<std::string> seeds{
-    R"({"keys":[{"key_ID":"bc490419-7d60-487f-adc1-4ddcc177c139","key":"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="}]})",
-    R"({"Keys":[{"key_ID":"a","key":"////////////////////////////////////////////"},{"key_ID":"b","key":""}],"x":[{}]})",
-    R"({"source_KME_ID":"A","stored_key_count":1e999,"max_key_size":18446744073709551616,"max_SAE_ID_count":-0})",
-    R"({"message":"\ud83d\ude00\u0000","details":[{"a":null},["b"]],"title":true})"};
-const std::vector<std::string_view> tokens{"{",  "}",    "[",    "]",       "\"", ":",   ",",
-                                           "\\", "null", "\xff", "\\u0000", "=",  "1e9", "_"};
-const int rounds = 20000;
-
-}  // namespace qkd::fuzz
+qkd::fuzz::Food qkd::fuzz::food() {
+    return {
+        {R"({"keys":[{"key_ID":"bc490419-7d60-487f-adc1-4ddcc177c139","key":"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="}]})",
+         R"({"Keys":[{"key_ID":"a","key":"////////////////////////////////////////////"},{"key_ID":"b","key":""}],"x":[{}]})",
+         R"({"source_KME_ID":"A","stored_key_count":1e999,"max_key_size":18446744073709551616,"max_SAE_ID_count":-0})",
+         R"({"message":"\ud83d\ude00\u0000","details":[{"a":null},["b"]],"title":true})"},
+        {"{", "}", "[", "]", "\"", ":", ",", "\\", "null", "\xff", "\\u0000", "=", "1e9", "_"}};
+}

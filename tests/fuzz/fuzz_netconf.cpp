@@ -1,14 +1,10 @@
 // Feeds everything that reads a device's bytes with rubbish: framing, XML, errors, configuration, MKA, commit history,
-// $9$, times, diffs, known_hosts, SSH offers. With libFuzzer: -fsanitize=fuzzer -DQKD_LIBFUZZER. Without it, main tries
-// the files it is given, or a fixed number of mutations of good input, the same ones every time.
+// $9$, times, diffs, known_hosts, SSH offers; mutate.cpp has the main.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
-#include <iterator>
-#include <random>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,6 +15,7 @@
 #include "kexinit.hpp"
 #include "known_hosts.hpp"
 #include "mka_reply.hpp"
+#include "mutate.hpp"
 #include "netconf_session.hpp"
 
 namespace {
@@ -109,61 +106,30 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     return 0;
 }
 
-#ifndef QKD_LIBFUZZER
-int main(int argc, char** argv) {
-    const auto try_text = [](const std::string& text) {
-        LLVMFuzzerTestOneInput(reinterpret_cast<const std::uint8_t*>(text.data()), text.size());
-    };
-    for (int i = 1; i < argc; ++i) {
-        std::ifstream in(argv[i], std::ios::binary);
-        try_text(std::string(std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()));
-    }
-    if (argc > 1) return 0;
-
-    const std::vector<std::string> seeds{
-        "<rpc-reply message-id=\"1\"><rpc-error><error-severity>error</error-severity><error-message>no "
-        "5a5a5a5a5a5a5a5a5a5a5a5a5a5a</error-message></rpc-error></rpc-reply>]]>]]>\n<a/>]]>]]>",
-        "\n#12\n<rpc-reply/>\n\n#3\nabc\n##\n\n#1\nx\n##\n",
-        "<rpc-reply><configuration><security><authentication-key-chains><key-chain><name>QKD_CA_1</name><key><name>0"
-        "</name><key-name>ab</key-name><secret>$9$LbHX-wg4Z</secret><start-time>2026-1-2.03:04:05 +0000</start-time>"
-        "</key></key-chain></authentication-key-chains><macsec><connectivity-association><name>CA_1</name>"
-        "<cipher-suite>gcm-aes-256</cipher-suite></connectivity-association></macsec></security></configuration>"
-        "</rpc-reply>",
-        "<rpc-reply><commit-information><commit-history><sequence-number>0</sequence-number><user>u</user><log>x</log>"
-        "<commit-confirmed>rollback pending</commit-confirmed></commit-history></commit-information></rpc-reply>",
-        "<r><mka-session-information><interface-name>et-0/0/9</interface-name><cak-name>AA</cak-name><cak-type>primary"
-        "</cak-type><cak-status>live</cak-status></mka-session-information></r>",
-        "Interface    Member-ID                  Type        Status        Tx        Rx        CAK Name\n"
-        "et-0/0/9     0102030405060708090A0B0C   primary     live          43        39        AA01\n",
-        "  Interface name: et-0/0/9\n     Interface State: Secured - Primary\n     CAK name: AA01\n     CAK type: "
-        "primary\n",
-        "[edit security macsec]\n-  interfaces et-0/0/9 {\n+      description \"a { b\";\n   }\n",
-        "[r1.example]:830 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIiMGmvSSwE/PfvMdIt6kZ1PGFJY2VULZ3XsUZXB3BFQ x\n"
-        "@revoked *.example,!r1.example ssh-rsa AAAA\n|1|AAAA|BBBB ssh-ed25519 AAAA\n",
-        "$9$LbHX-wg4Z",
-        "2026-10-6.04:58:34 -0700",
-        std::string("SSH-2.0-x\r\n\0\0\1\0\5\24aaaaaaaaaaaaaaaa\0\0\0\3abc\0\0\0\7rsa,dss", 49)};
-    constexpr std::string_view tokens[] = {
-        "<",    ">", "</",     "]]>]]>", "\n#", "\n##\n", "&lt;", "\"",   "<name>", "$9$", "{",
-        "};\n", "+", "[edit ", ":",      "|1|", "!",      "*",    "\xff", "<!--",   "-0",  "99999999999999999999",
-        "\t",   " "};
-    std::mt19937 random(20261121);
-    const auto below = [&](std::size_t count) { return static_cast<std::size_t>(random() % count); };
-    for (const auto& seed : seeds) try_text(seed);
-    for (int round = 0; round < 20000; ++round) {
-        std::string text = seeds[below(seeds.size())];
-        for (std::size_t change = 1 + below(4); change != 0; --change) {
-            const std::size_t at = below(text.size() + 1);
-            switch (below(4)) {
-                case 0: text.insert(at, tokens[below(std::size(tokens))]); break;
-                case 1: text.erase(at, below(12)); break;
-                case 2: text.insert(at, text.substr(below(text.size() + 1), below(40))); break;
-                default:
-                    if (at < text.size()) text[at] = static_cast<char>(random());
-            }
-        }
-        try_text(text);
-    }
-    return 0;
+qkd::fuzz::Food qkd::fuzz::food() {
+    return {
+        {"<rpc-reply message-id=\"1\"><rpc-error><error-severity>error</error-severity><error-message>no "
+         "5a5a5a5a5a5a5a5a5a5a5a5a5a5a</error-message></rpc-error></rpc-reply>]]>]]>\n<a/>]]>]]>",
+         "\n#12\n<rpc-reply/>\n\n#3\nabc\n##\n\n#1\nx\n##\n",
+         "<rpc-reply><configuration><security><authentication-key-chains><key-chain><name>QKD_CA_1</name><key><name>0"
+         "</name><key-name>ab</key-name><secret>$9$LbHX-wg4Z</secret><start-time>2026-1-2.03:04:05 +0000</start-time>"
+         "</key></key-chain></authentication-key-chains><macsec><connectivity-association><name>CA_1</name>"
+         "<cipher-suite>gcm-aes-256</cipher-suite></connectivity-association></macsec></security></configuration>"
+         "</rpc-reply>",
+         "<rpc-reply><commit-information><commit-history><sequence-number>0</sequence-number><user>u</user><log>x</log>"
+         "<commit-confirmed>rollback pending</commit-confirmed></commit-history></commit-information></rpc-reply>",
+         "<r><mka-session-information><interface-name>et-0/0/9</interface-name><cak-name>AA</cak-name><cak-type>primary"
+         "</cak-type><cak-status>live</cak-status></mka-session-information></r>",
+         "Interface    Member-ID                  Type        Status        Tx        Rx        CAK Name\n"
+         "et-0/0/9     0102030405060708090A0B0C   primary     live          43        39        AA01\n",
+         "  Interface name: et-0/0/9\n     Interface State: Secured - Primary\n     CAK name: AA01\n     CAK type: "
+         "primary\n",
+         "[edit security macsec]\n-  interfaces et-0/0/9 {\n+      description \"a { b\";\n   }\n",
+         "[r1.example]:830 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIiMGmvSSwE/PfvMdIt6kZ1PGFJY2VULZ3XsUZXB3BFQ x\n"
+         "@revoked *.example,!r1.example ssh-rsa AAAA\n|1|AAAA|BBBB ssh-ed25519 AAAA\n",
+         "$9$LbHX-wg4Z", "2026-10-6.04:58:34 -0700",
+         std::string("SSH-2.0-x\r\n\0\0\1\0\5\24aaaaaaaaaaaaaaaa\0\0\0\3abc\0\0\0\7rsa,dss", 49)},
+        {"<",    ">", "</",     "]]>]]>", "\n#", "\n##\n", "&lt;", "\"",   "<name>", "$9$", "{",
+         "};\n", "+", "[edit ", ":",      "|1|", "!",      "*",    "\xff", "<!--",   "-0",  "99999999999999999999",
+         "\t",   " "}};
 }
-#endif

@@ -52,15 +52,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     return 0;
 }
 
-namespace qkd::fuzz {
-
-const std::vector<std::string> seeds{
-    R"({"key_id":"a-1","key":"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="})",
-    R"({"data":[{"id":7,"value":"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"}]})",
-    R"({"a/b":{"m~n":"x"},"key":"_-ECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"})", R"("AAECAwQFBgcICQoLDA0ODw==")",
-    "/data/0/~01/-/x{key_id}{peer_sae}"};
-const std::vector<std::string_view> tokens{"{", "}", "[",  "]",  "\"",      ":",        ",", "\\", "null", "\xff",
-                                           "/", "~", "~0", "~1", "\\u0000", "{key_id}", "-", "_",  "=",    "1e9"};
-const int rounds = 20000;
-
-}  // namespace qkd::fuzz
+qkd::fuzz::Food qkd::fuzz::food() {
+    return {{R"({"key_id":"a-1","key":"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="})",
+             R"({"data":[{"id":7,"value":"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"}]})",
+             R"({"a/b":{"m~n":"x"},"key":"_-ECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"})",
+             R"("AAECAwQFBgcICQoLDA0ODw==")", "/data/0/~01/-/x{key_id}{peer_sae}"},
+            {"{", "}", "[",  "]",  "\"",      ":",        ",", "\\", "null", "\xff",
+             "/", "~", "~0", "~1", "\\u0000", "{key_id}", "-", "_",  "=",    "1e9"}};
+}

@@ -28,14 +28,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     return 0;
 }
 
-namespace qkd::fuzz {
-
-const std::vector<std::string> seeds{
-    R"({"keyId":"1726e9aa76234fb18d4e7d9b6a3cd8f0","key":"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"})",
-    R"({"entropy":true,"key":true,"algorithm":"x","localSystemID":"Alice","remoteSystemID":["Bob","mx*[!1-3]?","[a"]})",
-    R"({"randomStr":"ad229dfbb5c2a9a0c2d7e8b7cb1dc5e2","minentropy":128})"};
-const std::vector<std::string_view> tokens{"{", "}",  "[",    "]",       "\"", ":",   ",",     "\\", "null",
-                                           "*", "[!", "\xff", "\\u0000", "_",  "1e9", "keyid", "ID", "[[:"};
-const int rounds = 20000;
-
-}  // namespace qkd::fuzz
+qkd::fuzz::Food qkd::fuzz::food() {
+    return {
+        {R"({"keyId":"1726e9aa76234fb18d4e7d9b6a3cd8f0","key":"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"})",
+         R"({"entropy":true,"key":true,"algorithm":"x","localSystemID":"Alice","remoteSystemID":["Bob","mx*[!1-3]?","[a"]})",
+         R"({"randomStr":"ad229dfbb5c2a9a0c2d7e8b7cb1dc5e2","minentropy":128})"},
+        {"{", "}", "[", "]", "\"", ":", ",", "\\", "null", "*", "[!", "\xff", "\\u0000", "_", "1e9", "keyid", "ID",
+         "[[:"}};
+}

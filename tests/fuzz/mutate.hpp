@@ -12,9 +12,19 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
 namespace qkd::fuzz {
 
-/// What a target gives to be mutated; each target defines them.
-extern const std::vector<std::string> seeds;
-extern const std::vector<std::string_view> tokens;  ///< put in here and there
-extern const int rounds;
+/// What a target gives to be mutated.
+struct Food {
+    std::vector<std::string> seeds;        ///< good input, and what is nearly good
+    std::vector<std::string_view> tokens;  ///< put in here and there
+    int rounds = 20000;
+    std::vector<std::string> monsters{};  ///< tried as they are: what grows without bound must not grow stack or time
+};
+/// Each target defines it.
+Food food();
+
+/// A file's bytes; empty when it cannot be read.
+std::string content_of(const std::string& path);
+/// `piece` so many times.
+std::string repeated(std::string_view piece, int times);
 
 }  // namespace qkd::fuzz

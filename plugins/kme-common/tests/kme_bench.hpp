@@ -20,6 +20,19 @@ extern "C" const qkd::PluginDescriptor qkd_plugin_v1;
 
 namespace qkd::kme::testing {
 
+// What such tests speak of, so that one using-directive is enough.
+using qkd::ErrorCode;
+using qkd::FetchRequest;
+using qkd::Key;
+using qkd::MintRequest;
+using qkd::Result;
+using qkd::Retry;
+using support::answer;
+using support::Reply;
+using support::SeenRequest;
+using support::TestContext;
+using support::TlsServer;
+using support::Values;
 using Source = support::PluginObject<KeySource>;
 
 struct Bench {
@@ -27,14 +40,14 @@ struct Bench {
     support::Pki pki{dir.path()};
     support::Identity kme = pki.issue("kme", "IP:127.0.0.1");
     support::Identity sae = pki.issue("sae-a");
-    support::Values quiet{};  ///< for every source, unless it is given otherwise: what this plugin needs
+    Values quiet{};  ///< for every source, unless it is given otherwise: what this plugin needs
 
-    [[nodiscard]] support::Values values(const std::string& url, const support::Identity& who) const {
+    [[nodiscard]] Values values(const std::string& url, const support::Identity& who) const {
         return {{"url", url}, {"ca", pki.ca()}, {"cert", who.cert}, {"key", "file:" + who.key.string()}};
     }
-    [[nodiscard]] Source source(const std::string& url, support::Values extra = {}) const {
+    [[nodiscard]] Source source(const std::string& url, Values extra = {}) const {
         extra.merge(values(url, sae));
-        extra.merge(support::Values(quiet));
+        extra.merge(Values(quiet));
         return {qkd_plugin_v1, StageKind::key_source, extra};
     }
 };
@@ -42,7 +55,7 @@ struct Bench {
 /// A reply, and what it must come to.
 struct Refused {
     std::string name;
-    support::Reply reply;
+    Reply reply;
     ErrorCode code;
     Retry retry;
     bool consumed;
@@ -54,15 +67,14 @@ void expect_refused(const Refused& row, const Result<std::vector<Key>>& keys);
 /// Servers that answer as they are told and insist on a client certificate.
 class WithServers : public ::testing::Test {
   protected:
-    [[nodiscard]] support::TlsServer serve(support::TlsServer::Handler handler) const;
-    [[nodiscard]] support::TlsServer serve(const support::Reply& reply) const;
+    [[nodiscard]] TlsServer serve(TlsServer::Handler handler) const;
+    [[nodiscard]] TlsServer serve(const Reply& reply) const;
     /// `good`: the reply to a fetch of `request`. TLS 1.2 and 1.3, the one insisted on if so configured; and the
     /// certificate's name. `extra`: what the plugin needs besides.
-    void obeys_tls_settings(const FetchRequest& request, const support::Reply& good,
-                            const support::Values& extra = {}) const;
+    void obeys_tls_settings(const FetchRequest& request, const Reply& good, const Values& extra = {}) const;
 
     Bench bench_;
-    support::TestContext context_;
+    TestContext context_;
 };
 
 /// A kme-sim of one's own, ended by its process ID.
@@ -86,7 +98,7 @@ class WithKmeSim : public ::testing::Test {
     WithKmeSim() { write_config("max_key_count = 5\nrefill_per_second = 0\n"); }
     void write_config(const std::string& pool) const;
     [[nodiscard]] Source source(const KmeSim& sim, const std::string& sae, const std::string& kme,
-                                support::Values extra = {}) const;
+                                Values extra = {}) const;
     void fault(const std::string& entries) const;
     /// Every law for key sources, with a KME that gives keys.
     void keeps_every_law() const;
@@ -98,7 +110,7 @@ class WithKmeSim : public ::testing::Test {
     void a_stranger_is_not_accepted();
 
     Bench bench_;
-    support::TestContext context_;
+    TestContext context_;
 };
 
 }  // namespace qkd::kme::testing

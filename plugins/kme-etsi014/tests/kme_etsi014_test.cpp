@@ -5,17 +5,6 @@
 
 using namespace std::chrono_literals;
 using namespace qkd::kme::testing;
-using qkd::ErrorCode;
-using qkd::FetchRequest;
-using qkd::Key;
-using qkd::MintRequest;
-using qkd::Result;
-using qkd::Retry;
-using qkd::support::answer;
-using qkd::support::Reply;
-using qkd::support::SeenRequest;
-using qkd::support::TestContext;
-using qkd::support::TlsServer;
 
 namespace {
 

@@ -2,7 +2,6 @@
 #include "kme_bench.hpp"
 
 using namespace qkd::kme::testing;
-using qkd::ErrorCode;
 
 namespace {
 

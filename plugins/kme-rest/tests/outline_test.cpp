@@ -5,8 +5,6 @@
 #include "kme_bench.hpp"
 
 using namespace qkd::kme::testing;
-using qkd::ErrorCode;
-using qkd::support::Values;
 
 namespace {
 

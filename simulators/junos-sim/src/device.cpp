@@ -352,11 +352,14 @@ void skip_to_next_start(const fs::path& state) {
     constexpr Millis before = 2000;
     const Lab lab = read_lab(read_device_info(state).lab_file);
     if (!lab.skip_waits) return;
+    std::optional<Millis> first;
     for (const auto& [name, folder] : lab.devices) {
         Device device(folder);
-        if (device.pending_until() || device.lock_holder()) return;
+        const auto start = device.next_start();
+        if (!start || device.pending_until() || device.lock_holder()) return;
+        first = std::min(first.value_or(*start), *start);
     }
-    if (const auto start = Device(state).next_start()) advance_to(lab, *start - before);
+    if (first) advance_to(lab, *first - before);
 }
 
 void Device::set_lock(std::optional<LockHolder> holder) {

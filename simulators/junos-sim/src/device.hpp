@@ -125,8 +125,8 @@ struct DevicePair {
 };
 DevicePair open_pair(const std::filesystem::path& a, const std::filesystem::path& b);
 
-// In a lab that skips waits: when no device is locked or has a commit to confirm, everybody only waits for a start-time, and
-// the lab goes to two seconds before the next one of this device. Does nothing in other labs. No Device may be open.
+// In a lab that skips waits: when every device has a start-time ahead and none is locked or has a commit to confirm, everybody
+// only waits, and the lab goes to two seconds before the earliest of them. Does nothing in other labs. No Device may be open.
 void skip_to_next_start(const std::filesystem::path& state);
 
 // The MACsec keys each interface is configured to use.
