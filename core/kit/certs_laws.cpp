@@ -1,10 +1,10 @@
 // Laws for certs: idempotent, private, and planned without touching anything.
 #include <sys/stat.h>
 
-#include "kit/trial.hpp"
-#include "qkd/sdk/certs.hpp"
 #include "kit/support/fake_network.hpp"
 #include "kit/support/temp_dir.hpp"
+#include "kit/trial.hpp"
+#include "qkd/sdk/certs.hpp"
 
 namespace qkd::conformance {
 namespace {

@@ -5,9 +5,9 @@
 #include <atomic>
 #include <thread>
 
+#include "kit/support/temp_dir.hpp"
 #include "kit/trial.hpp"
 #include "qkd/sdk/persist.hpp"
-#include "kit/support/temp_dir.hpp"
 
 namespace qkd::conformance {
 namespace {

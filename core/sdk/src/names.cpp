@@ -7,68 +7,43 @@ namespace qkd {
 
 const char* to_string(ErrorCode code) noexcept {
     switch (code) {
-        case ErrorCode::config:
-            return "config";
-        case ErrorCode::unreachable:
-            return "unreachable";
-        case ErrorCode::auth:
-            return "auth";
-        case ErrorCode::timeout:
-            return "timeout";
-        case ErrorCode::cancelled:
-            return "cancelled";
-        case ErrorCode::protocol:
-            return "protocol";
-        case ErrorCode::busy:
-            return "busy";
-        case ErrorCode::not_found:
-            return "not_found";
-        case ErrorCode::exhausted:
-            return "exhausted";
-        case ErrorCode::rejected:
-            return "rejected";
-        case ErrorCode::unsupported:
-            return "unsupported";
-        case ErrorCode::conflict:
-            return "conflict";
-        case ErrorCode::unknown_outcome:
-            return "unknown_outcome";
-        case ErrorCode::internal:
-            return "internal";
+        case ErrorCode::config: return "config";
+        case ErrorCode::unreachable: return "unreachable";
+        case ErrorCode::auth: return "auth";
+        case ErrorCode::timeout: return "timeout";
+        case ErrorCode::cancelled: return "cancelled";
+        case ErrorCode::protocol: return "protocol";
+        case ErrorCode::busy: return "busy";
+        case ErrorCode::not_found: return "not_found";
+        case ErrorCode::exhausted: return "exhausted";
+        case ErrorCode::rejected: return "rejected";
+        case ErrorCode::unsupported: return "unsupported";
+        case ErrorCode::conflict: return "conflict";
+        case ErrorCode::unknown_outcome: return "unknown_outcome";
+        case ErrorCode::internal: return "internal";
     }
     return "internal";
 }
 
 const char* to_string(StageKind kind) noexcept {
     switch (kind) {
-        case StageKind::connect:
-            return "connect";
-        case StageKind::certs:
-            return "certs";
-        case StageKind::initial_config:
-            return "initial-config";
-        case StageKind::key_source:
-            return "key-source";
-        case StageKind::key_id_transport:
-            return "key-id-transport";
-        case StageKind::commit:
-            return "commit";
-        case StageKind::persist:
-            return "persist";
+        case StageKind::connect: return "connect";
+        case StageKind::certs: return "certs";
+        case StageKind::initial_config: return "initial-config";
+        case StageKind::key_source: return "key-source";
+        case StageKind::key_id_transport: return "key-id-transport";
+        case StageKind::commit: return "commit";
+        case StageKind::persist: return "persist";
     }
     return "?";
 }
 
 const char* to_string(Cipher cipher) noexcept {
     switch (cipher) {
-        case Cipher::gcm_aes_128:
-            return "gcm-aes-128";
-        case Cipher::gcm_aes_256:
-            return "gcm-aes-256";
-        case Cipher::gcm_aes_xpn_128:
-            return "gcm-aes-xpn-128";
-        case Cipher::gcm_aes_xpn_256:
-            return "gcm-aes-xpn-256";
+        case Cipher::gcm_aes_128: return "gcm-aes-128";
+        case Cipher::gcm_aes_256: return "gcm-aes-256";
+        case Cipher::gcm_aes_xpn_128: return "gcm-aes-xpn-128";
+        case Cipher::gcm_aes_xpn_256: return "gcm-aes-xpn-256";
     }
     return "?";
 }
@@ -83,16 +58,11 @@ const char* to_string(Rollover rollover) noexcept {
 
 const char* to_string(MkaState state) noexcept {
     switch (state) {
-        case MkaState::secured:
-            return "secured";
-        case MkaState::preceding:
-            return "preceding";
-        case MkaState::fallback:
-            return "fallback";
-        case MkaState::down:
-            return "down";
-        case MkaState::unknown:
-            return "unknown";
+        case MkaState::secured: return "secured";
+        case MkaState::preceding: return "preceding";
+        case MkaState::fallback: return "fallback";
+        case MkaState::down: return "down";
+        case MkaState::unknown: return "unknown";
     }
     return "unknown";
 }

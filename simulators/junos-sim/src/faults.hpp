@@ -33,7 +33,8 @@ class Faults {
 
     // The faults for this call, in the order of the file; counts it. Opens the device: hold none.
     // Throws SimError when the file is not as described above.
-    std::vector<Fault> match(const std::string& rpc, const std::string& commit_kind = {}, bool synchronize = false) const;
+    std::vector<Fault> match(const std::string& rpc, const std::string& commit_kind = {},
+                             bool synchronize = false) const;
 
   private:
     std::filesystem::path state_;
