@@ -221,7 +221,8 @@ void check_one(Draft& draft, const CheckedValue& value, const std::string& sae, 
             path = reference->text;
         }
         there = check_secret(*reference, draft.tables->seal_source());
-        secret_from_environment = reference->form == SecretRef::Form::environment;
+        secret_from_environment =
+            reference->form == SecretRef::Form::environment || reference->form == SecretRef::Form::credential;
     } else {
         path = draft.tables->expand(value.text, sae);
         there = check_readable(path);
