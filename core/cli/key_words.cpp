@@ -57,7 +57,7 @@ Error wrong(std::string what, std::string hint) {
 }  // namespace
 
 std::string reference_of(const std::string& word) {
-    for (const char* form : {"file:", "env:", "command:", "sealed:"}) {
+    for (const char* form : {"file:", "env:", "command:", "credential:", "sealed:", "scrypt:"}) {
         if (word.starts_with(form)) return word;
     }
     return "file:" + word;
@@ -110,7 +110,7 @@ Result<SecretBytes> read_secret_input() {
 
 Result<SecretBytes> read_secret_from(const fs::path& file) {
     QuietContext context;
-    return engine::resolve_secret({engine::SecretRef::Form::file, file.string(), {}}, {}, context);
+    return engine::resolve_secret({engine::SecretRef::Form::file, file.string(), {}, {}}, {}, context);
 }
 
 }  // namespace qkd::cli

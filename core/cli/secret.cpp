@@ -9,6 +9,7 @@
 #include "cli/files.hpp"
 #include "cli/key_words.hpp"
 #include "engine/journal.hpp"
+#include "engine/passphrase.hpp"
 #include "engine/seal.hpp"
 #include "engine/secrets.hpp"
 #include "engine/state_lock.hpp"
@@ -261,8 +262,23 @@ Result<void> verify(const fs::path& file, std::size_t values, const SecretBytes&
     return {};
 }
 
+/// Where the persist stage seals what it remembers; null when it does not.
+const TomlValue* sealed_records(const TomlValue& root) {
+    const TomlValue* stages = root.find("stage");
+    if (stages == nullptr) return nullptr;
+    for (const auto& stage : stages->children) {
+        const TomlValue* sealed = stage.find("sealed");
+        if (text_of(stage, "kind", "") == "persist" && sealed != nullptr && sealed->boolean) return sealed;
+    }
+    return nullptr;
+}
+
 /// Nobody runs the pipeline, and nothing of it is sealed elsewhere.
 Result<std::optional<engine::StateLock>> quiet_state(const Place& place) {
+    if (const TomlValue* sealed = sealed_records(place.root)) {
+        return wrong_in(place.file, *sealed, "what the persist stage remembers is sealed under the present key",
+                        "say sealed = false and run once, then rekey, then seal again");
+    }
     std::error_code ignored;
     if (!fs::is_directory(place.state, ignored)) return std::optional<engine::StateLock>();
     auto lock = engine::StateLock::take(place.state);
@@ -327,16 +343,35 @@ int rekey(const Arguments& arguments) {
     return exit_ok;
 }
 
+// ---------------------------------------------------------------- passphrase
+
+int passphrase(const Arguments& arguments) {
+    const auto& words = arguments.words();
+    if (words.size() != 2 || arguments.has("seal-key") || arguments.has("file") || arguments.has("new-key")) {
+        return refuse(wrong("secret passphrase needs a KEY that holds the passphrase, and no options",
+                            "see `qkd-macsec secret --help`"));
+    }
+    const std::string reference = reference_of(words[1]);
+    auto scrypt = engine::new_scrypt();
+    if (!scrypt) return refuse(scrypt.error());
+    const std::string made = "scrypt:" + engine::to_string(*scrypt) + "," + reference;
+    // As a run would: the passphrase is there, long enough, and this machine has the memory.
+    if (const auto key = load_key(made, fs::current_path()); !key) return refuse(key.error());
+    answer(made + "\n");
+    return exit_ok;
+}
+
 int secret(const Arguments& arguments) {
     const auto& words = arguments.words();
-    const std::vector<std::string> actions = {"seal", "rekey"};
+    const std::vector<std::string> actions = {"seal", "rekey", "passphrase"};
     if (words[0] == "seal") return seal(arguments);
+    if (words[0] == "passphrase") return passphrase(arguments);
     if (words[0] == "rekey") return rekey(arguments);
     const auto near = engine::nearest(words[0], actions);
     // What was typed here may be a secret: it is not repeated.
-    return refuse(
-        wrong("secret knows seal and rekey" + (near.empty() ? std::string() : "; did you mean '" + near + "'?"),
-              "see `qkd-macsec secret --help`; a secret never stands on the command line"));
+    return refuse(wrong(
+        "secret knows seal, rekey and passphrase" + (near.empty() ? std::string() : "; did you mean '" + near + "'?"),
+        "see `qkd-macsec secret --help`; a secret never stands on the command line"));
 }
 
 }  // namespace
@@ -346,7 +381,7 @@ Command secret_command() {
         "secret",
         "seal secrets for a pipeline file, and change the key that seals them",
         {"secret seal PIPELINE [--file FILE]", "secret seal --seal-key KEY [--file FILE]",
-         "secret rekey PIPELINE --new-key KEY"},
+         "secret rekey PIPELINE --new-key KEY", "secret passphrase KEY"},
         "seal reads a secret from standard input (or from FILE, mode 0600) and prints it as sealed:BASE64, ready to "
         "stand "
         "in PIPELINE: AES-256-GCM under the pipeline's seal_key. One line end at the end of the secret is dropped. A "
@@ -358,20 +393,26 @@ Command secret_command() {
         "command goes on. It refuses while a rotation is unfinished, because the journal is sealed under the present "
         "key.\n"
         "\n"
-        "A KEY is a path or a reference (file:PATH, env:NAME, command:[...]); it holds 32 octets or 64 hexadecimal "
-        "digits. For rekey it is written as it will stand in PIPELINE: paths count from PIPELINE's folder.",
+        "passphrase prints a KEY made of a passphrase: scrypt with a fresh salt, ready to stand as seal_key or behind "
+        "--new-key. KEY names where the passphrase is, 12 characters or more.\n"
+        "\n"
+        "A KEY is a path or a reference (file:PATH, env:NAME, command:[...], credential:NAME); it holds 32 octets or "
+        "64 "
+        "hexadecimal digits. Or it is what `secret passphrase` printed. For rekey it is written as it will stand in "
+        "PIPELINE: paths count from PIPELINE's folder.",
         {{"file", 0, "FILE", false, "seal: the secret's file instead of standard input"},
          {"seal-key", 0, "KEY", false, "seal: the key, where there is no pipeline file yet"},
          {"new-key", 0, "KEY", false, "rekey: the key to change to"}},
         1,
         2,
-        "say `secret seal` or `secret rekey`",
+        "say `secret seal`, `secret rekey` or `secret passphrase`",
         "  0    done\n"
         "  2    wrong usage, a file or key that cannot be used; nothing was changed\n"
         "  3    internal error",
         "  pass show kme/password | qkd-macsec secret seal ring.toml\n"
         "  (umask 077; openssl rand -hex 32 > seal-2.key)\n"
-        "  qkd-macsec secret rekey ring.toml --new-key seal-2.key",
+        "  qkd-macsec secret rekey ring.toml --new-key seal-2.key\n"
+        "  qkd-macsec secret passphrase credential:ring",
         secret};
 }
 

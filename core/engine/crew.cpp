@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "engine/kme_override.hpp"
+#include "engine/sealed_record.hpp"
 
 namespace qkd::engine {
 namespace {
@@ -353,6 +354,8 @@ Result<void> Memory::open(PluginHost& host, const Pipeline& pipeline) {
     auto bound = bind_stage<Persist>(host, pipeline, pipeline.persist, StageKind::persist, {});
     if (!bound) return std::move(bound).error();
     persist_ = std::move(*bound);
+    sealed_ = pipeline.seal_records;
+    seal_key_ = {pipeline.seal_key, pipeline.state};
     return {};
 }
 
@@ -362,14 +365,29 @@ Result<LinkRecord> Memory::load(Caller& caller, const CallSpec& spec, const std:
     if (!persist_) return empty;
     CallSpec look = spec;
     look.look = true;
-    auto record = caller(look, persist_.name, [&](Context& context) { return persist_->load(context, link); });
+    auto record = caller(look, persist_.name, [&](Context& context) -> Result<std::optional<LinkRecord>> {
+        auto kept = persist_->load(context, link);
+        if (!kept || !*kept || !is_sealed(**kept)) return kept;
+        const auto key = load_seal_key(seal_key_, false, context);
+        if (!key) return key.error();
+        auto opened = open_record(*key, std::move(**kept));
+        if (!opened) return std::move(opened).error();
+        return std::optional(std::move(*opened));
+    });
     if (!record) return std::move(record).error();
     return record->value_or(empty);
 }
 
 Result<void> Memory::save(Caller& caller, const CallSpec& spec, const LinkRecord& record) {
     if (!persist_) return {};
-    return caller(spec, persist_.name, [&](Context& context) { return persist_->save(context, record); });
+    return caller(spec, persist_.name, [&](Context& context) -> Result<void> {
+        if (!sealed_) return persist_->save(context, record);
+        const auto key = load_seal_key(seal_key_, false, context);
+        if (!key) return key.error();
+        const auto sealed = seal_record(*key, record);
+        if (!sealed) return sealed.error();
+        return persist_->save(context, *sealed);
+    });
 }
 
 }  // namespace qkd::engine

@@ -14,6 +14,7 @@
 #include "engine/model.hpp"
 #include "engine/plugin_host.hpp"
 #include "engine/reconcile.hpp"
+#include "engine/secrets.hpp"
 #include "engine/session_pool.hpp"
 #include "qkd/sdk/certs.hpp"
 #include "qkd/sdk/commit.hpp"
@@ -120,13 +121,17 @@ class Crew {
 class Memory {
   public:
     Result<void> open(PluginHost& host, const Pipeline& pipeline);
+    /// Opens what is sealed in it.
     Result<LinkRecord> load(Caller& caller, const CallSpec& spec, const std::string& link);
+    /// Sealed, where the pipeline wants that.
     Result<void> save(Caller& caller, const CallSpec& spec, const LinkRecord& record);
     [[nodiscard]] const std::string& plugin() const noexcept { return persist_.name; }
     explicit operator bool() const noexcept { return static_cast<bool>(persist_); }
 
   private:
     Bound<Persist> persist_;
+    bool sealed_ = false;
+    SealKeySource seal_key_;
 };
 
 }  // namespace qkd::engine

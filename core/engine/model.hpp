@@ -120,8 +120,9 @@ struct Pipeline {
     std::map<std::string, Device> devices;
     std::map<std::string, Kme> kmes;
     std::vector<Link> links;
-    Noun certs;    ///< plugin empty when there is no certs stage
-    Noun persist;  ///< plugin empty when there is no persist stage
+    Noun certs;                 ///< plugin empty when there is no certs stage
+    Noun persist;               ///< plugin empty when there is no persist stage
+    bool seal_records = false;  ///< what persist keeps is sealed under seal_key
     std::shared_ptr<const Tables> tables;
 
     [[nodiscard]] const StagePolicy* stage(StageKind kind) const noexcept {

@@ -274,11 +274,8 @@ void read_pipeline_table(Draft& draft) {
     draft.tables->seal_key = pipeline.seal_key;
     if (const auto* seal = values.find("seal_key"); seal != nullptr) {
         if (const auto reference = parse_secret_ref(seal->text)) {
-            if (reference->form == SecretRef::Form::sealed) {
-                draft.findings.error(seal->place, "seal_key cannot be sealed itself", "use file:, env: or command:");
-            } else if (const auto there = check_secret(*reference, {}); !there) {
+            if (const auto there = check_seal_key(*reference); !there)
                 draft.findings.error(seal->place, "seal_key: " + there.error().what, there.error().hint);
-            }
         }
     } else if (usable && table->find("seal_key") == nullptr) {
         draft.findings.warning(spec.place,

@@ -50,6 +50,10 @@ constexpr std::array commit_fields = {
     Field{core_scope, FieldType::one_of, "verify", false, "wait", "wait|next-run",
           "wait: stay until the new key is live; next-run: report it as pending and verify in the next run."},
 };
+constexpr std::array persist_fields = {
+    Field{core_scope, FieldType::boolean, "sealed", false, "false", nullptr,
+          "key_IDs and CKNs rest sealed under seal_key in what is remembered."},
+};
 /// The engine confirms this long before the device's timer ends, so that a slow answer is not a lost key.
 constexpr milliseconds confirm_margin{10000};
 
@@ -150,6 +154,9 @@ void read_plugin_stage(Draft& draft, StageKind kind, const TomlValue& table, Tab
     if (plugin == nullptr) return;
     policy.plugin = plugin->descriptor->name;
     spec.owner = policy.plugin;
+    if (!certs) {
+        for (const auto& field : persist_fields) spec.fields.push_back(&field);
+    }
     for (const Field* field : fields_of(fields_of_plugin(*plugin), scope)) spec.fields.push_back(field);
     spec.also.insert(spec.also.begin(), "plugin");
 
@@ -163,6 +170,7 @@ void read_plugin_stage(Draft& draft, StageKind kind, const TomlValue& table, Tab
     (certs ? draft.certs_sound : draft.persist_sound) = sound;
     const auto& values = draft.tables->tables.back().values;
     policy.timeout = values.find("timeout") != nullptr ? values.duration("timeout") : StagePolicy{}.timeout;
+    if (!certs) draft.pipeline.seal_records = values.number("sealed") != 0;
 }
 
 /// False when it is not even known which stage this is.

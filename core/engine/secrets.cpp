@@ -10,7 +10,9 @@
 #include <cstdlib>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <utility>
 
+#include "engine/passphrase.hpp"
 #include "engine/seal.hpp"
 #include "engine/secret_command.hpp"
 #include "engine/text.hpp"
@@ -47,9 +49,12 @@ class Descriptor {
     int fd_;
 };
 
+/// systemd lets the unit's user in by an access list, whose mask shows as the group's bits.
+enum class Group : std::uint8_t { nothing, may_read };
+
 /// Type, owner, mode and size of an open secret file. Checked on the descriptor, so that what was checked is what is
 /// read.
-Result<std::size_t> check_open_file(int fd, const std::string& path) {
+Result<std::size_t> check_open_file(int fd, const std::string& path, Group group = Group::nothing) {
     struct stat info {};
     if (fstat(fd, &info) != 0) return wrong("cannot examine " + path + ": " + std::strerror(errno), "check the file");
     if (!S_ISREG(info.st_mode)) return wrong(path + " is no regular file", "name the file that holds the secret");
@@ -57,7 +62,8 @@ Result<std::size_t> check_open_file(int fd, const std::string& path) {
         return wrong("secret file " + path + " belongs to user " + std::to_string(info.st_uid),
                      "it must belong to root or to the user who runs qkd-macsec: chown");
     }
-    if ((info.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
+    const mode_t mask = group == Group::may_read ? S_IWGRP | S_IXGRP | S_IRWXO : S_IRWXG | S_IRWXO;
+    if ((info.st_mode & mask) != 0) {
         return wrong("secret file " + path + " is open to its group or to others", "chmod 600 " + path);
     }
     if (info.st_size <= 0) return wrong("secret file " + path + " is empty", "put the secret into it");
@@ -80,10 +86,10 @@ Error not_opened(const std::string& path, int failure) {
                  "it must be readable for the user who runs qkd-macsec");
 }
 
-Result<SecretBytes> read_secret_file(const std::string& path) {
+Result<SecretBytes> read_secret_file(const std::string& path, Group group = Group::nothing) {
     const Descriptor file(open_secret_file(path));
     if (file.get() < 0) return not_opened(path, errno);
-    const auto size = check_open_file(file.get(), path);
+    const auto size = check_open_file(file.get(), path, group);
     if (!size) return size.error();
     SecretBytes content = SecretBytes::zeros(*size);
     std::size_t used = 0;
@@ -98,11 +104,27 @@ Result<SecretBytes> read_secret_file(const std::string& path) {
     return content;
 }
 
+/// Where systemd put the credential of this name.
+Result<std::string> credential_file(const std::string& name) {
+    const char* directory = std::getenv("CREDENTIALS_DIRECTORY");
+    if (directory == nullptr || *directory != '/') {
+        return wrong("credential:" + name + ", but systemd gave no credentials (CREDENTIALS_DIRECTORY is not set)",
+                     "say LoadCredential=" + name +
+                         ":PATH in the unit, or run this in one: systemd-run -p LoadCredential=" + name + ":PATH ...");
+    }
+    return std::string(directory) + "/" + name;
+}
+
+bool is_credential_name(std::string_view name) {
+    return !name.empty() && name.size() <= 255 && name != "." && name != ".." &&
+           name.find_first_of("/:\n") == std::string_view::npos && name.find('\0') == std::string_view::npos;
+}
+
 Result<SecretRef> parse_command(std::string_view text) {
     constexpr const char* hint =
         "write the program and its arguments as a JSON array: command:[\"pass\",\"show\",\"kme\"]";
     const auto json = nlohmann::json::parse(text, nullptr, false);
-    SecretRef reference{SecretRef::Form::command, {}, {}};
+    SecretRef reference{SecretRef::Form::command, {}, {}, {}};
     if (!json.is_array() || json.empty()) return wrong("a secret command is no list of words", hint);
     for (const auto& word : json) {
         const auto* argument = word.get_ptr<const std::string*>();
@@ -111,6 +133,34 @@ Result<SecretRef> parse_command(std::string_view text) {
         reference.argv.push_back(*argument);
     }
     if (reference.argv.front().empty()) return wrong("a secret command has no program", hint);
+    return reference;
+}
+
+Error only_a_seal_key() {
+    return wrong("scrypt: makes a seal key of a passphrase, and nothing else", "it may stand behind seal_key only");
+}
+
+Error sealed_itself() {
+    return wrong("a seal key cannot be sealed itself", std::string("use ") + seal_key_forms);
+}
+
+/// PARAMETERS,REFERENCE, with the commas of the parameters counted.
+Result<SecretRef> parse_passphrase(std::string_view text) {
+    std::size_t end = 0;
+    for (int comma = 0; comma < 5 && end != std::string_view::npos; ++comma)
+        end = text.find(',', end + (comma > 0 ? 1 : 0));
+    const auto parameters = text.substr(0, end);
+    if (auto scrypt = parse_scrypt(parameters); !scrypt) return std::move(scrypt).error();
+    if (end == std::string_view::npos) {
+        return wrong("scrypt: without a passphrase's reference behind its parameters",
+                     "make it by `qkd-macsec secret passphrase KEY`");
+    }
+    auto reference = parse_secret_ref(text.substr(end + 1));
+    if (!reference) return reference;
+    if (reference->form == SecretRef::Form::sealed || !reference->scrypt.empty())
+        return wrong("a passphrase can be neither sealed nor made of another",
+                     "use file:, env:, command: or credential:");
+    reference->scrypt = parameters;
     return reference;
 }
 
@@ -165,8 +215,11 @@ Result<SecretRef> parse_secret_ref(std::string_view text) {
         std::pair{std::string_view("file:"), SecretRef::Form::file},
         std::pair{std::string_view("env:"), SecretRef::Form::environment},
         std::pair{std::string_view("command:"), SecretRef::Form::command},
+        std::pair{std::string_view("credential:"), SecretRef::Form::credential},
         std::pair{std::string_view("sealed:"), SecretRef::Form::sealed},
     };
+    if (constexpr std::string_view word = "scrypt:"; text.starts_with(word))
+        return parse_passphrase(text.substr(word.size()));
     for (const auto& [word, form] : forms) {
         if (!text.starts_with(word)) continue;
         const auto rest = text.substr(word.size());
@@ -175,18 +228,27 @@ Result<SecretRef> parse_secret_ref(std::string_view text) {
         if (form == SecretRef::Form::environment && !is_variable_name(rest)) {
             return wrong("no name of an environment variable behind env:", "env:NAME with letters, digits and '_'");
         }
+        if (form == SecretRef::Form::credential && !is_credential_name(rest)) {
+            return wrong("no name of a credential behind credential:", "credential:NAME, as LoadCredential= names it");
+        }
         if (form == SecretRef::Form::sealed && !base64_decode(rest)) {
             return wrong("no base64 behind sealed:", "copy the whole text that was sealed, on one line");
         }
-        return SecretRef{form, std::string(rest), {}};
+        return SecretRef{form, std::string(rest), {}, {}};
     }
     return wrong("a secret must not stand in the file itself", secret_forms);
 }
 
 std::string to_string(const SecretRef& reference) {
+    if (!reference.scrypt.empty()) {
+        SecretRef passphrase = reference;
+        passphrase.scrypt.clear();
+        return "scrypt:" + reference.scrypt + "," + to_string(passphrase);
+    }
     switch (reference.form) {
         case SecretRef::Form::file: return "file:" + reference.text;
         case SecretRef::Form::environment: return "env:" + reference.text;
+        case SecretRef::Form::credential: return "credential:" + reference.text;
         case SecretRef::Form::sealed: return "sealed:" + reference.text;
         case SecretRef::Form::command: break;
     }
@@ -198,6 +260,7 @@ std::string to_string(const SecretRef& reference) {
 constexpr std::size_t least_sealed_octets = 1 + 12 + 16;
 
 Result<void> check_secret(const SecretRef& reference, const SealKeySource& seal_key) {
+    if (!reference.scrypt.empty()) return only_a_seal_key();
     switch (reference.form) {
         case SecretRef::Form::file: {
             const Descriptor file(open_secret_file(reference.text));
@@ -213,6 +276,15 @@ Result<void> check_secret(const SecretRef& reference, const SealKeySource& seal_
                          "set it for qkd-macsec, or use file:");
         }
         case SecretRef::Form::command: return check_program(reference.argv.front());
+        case SecretRef::Form::credential: {
+            auto path = credential_file(reference.text);
+            if (!path) return std::move(path).error();
+            const Descriptor file(open_secret_file(*path));
+            if (file.get() < 0) return not_opened(*path, errno);
+            const auto size = check_open_file(file.get(), *path, Group::may_read);
+            if (!size) return size.error();
+            return {};
+        }
         case SecretRef::Form::sealed: {
             const auto text = base64_decode(reference.text);
             if (!text || text->size() < least_sealed_octets) {
@@ -227,7 +299,15 @@ Result<void> check_secret(const SecretRef& reference, const SealKeySource& seal_
     return {};
 }
 
+Result<void> check_seal_key(const SecretRef& reference) {
+    if (reference.form == SecretRef::Form::sealed) return sealed_itself();
+    SecretRef source = reference;
+    source.scrypt.clear();
+    return check_secret(source, {});
+}
+
 Result<SecretBytes> resolve_secret(const SecretRef& reference, const SealKeySource& seal_key, Context& context) {
+    if (!reference.scrypt.empty()) return only_a_seal_key();
     switch (reference.form) {
         case SecretRef::Form::file: {
             auto content = read_secret_file(reference.text);
@@ -243,6 +323,13 @@ Result<SecretBytes> resolve_secret(const SecretRef& reference, const SealKeySour
             if (output) drop_line_end(*output);
             return output;
         }
+        case SecretRef::Form::credential: {
+            auto path = credential_file(reference.text);
+            if (!path) return std::move(path).error();
+            auto content = read_secret_file(*path, Group::may_read);
+            if (content) drop_line_end(*content);
+            return content;
+        }
         case SecretRef::Form::sealed: break;
     }
     auto key = load_seal_key(seal_key, false, context);
@@ -255,15 +342,23 @@ Result<SecretBytes> resolve_secret(const SecretRef& reference, const SealKeySour
 Result<SecretBytes> load_seal_key(const SealKeySource& source, bool make, Context& context) {
     const bool given = !source.reference.empty();
     auto reference = given ? parse_secret_ref(source.reference)
-                           : Result<SecretRef>(SecretRef{SecretRef::Form::file, default_seal_key(source), {}});
+                           : Result<SecretRef>(SecretRef{SecretRef::Form::file, default_seal_key(source), {}, {}});
     if (!reference) return std::move(reference).error();
-    if (reference->form == SecretRef::Form::sealed) {
-        return wrong("seal_key cannot be sealed itself", "use file:, env: or command:");
+    if (reference->form == SecretRef::Form::sealed) return sealed_itself();
+    if (!reference->scrypt.empty()) {
+        const auto scrypt = parse_scrypt(std::exchange(reference->scrypt, {}));
+        if (!scrypt) return scrypt.error();
+        const auto passphrase = resolve_secret(*reference, source, context);
+        if (!passphrase) return passphrase.error();
+        return derive_seal_key(*scrypt, *passphrase);
     }
     // Files are read whole here: the last of 32 random octets may look like a line end.
-    const auto fetch = [&] {
-        return reference->form == SecretRef::Form::file ? read_secret_file(reference->text)
-                                                        : resolve_secret(*reference, source, context);
+    const auto fetch = [&]() -> Result<SecretBytes> {
+        if (reference->form == SecretRef::Form::file) return read_secret_file(reference->text);
+        if (reference->form != SecretRef::Form::credential) return resolve_secret(*reference, source, context);
+        auto path = credential_file(reference->text);
+        if (!path) return std::move(path).error();
+        return read_secret_file(*path, Group::may_read);
     };
     auto content = fetch();
     if (!content && make && !given && content.error().code == ErrorCode::not_found) {

@@ -5,7 +5,10 @@
 //   env:NAME             the value of an environment variable
 //   command:[...]        what a program prints; its arguments as a JSON array of strings: command:["pass","show","kme"]
 //                        In TOML also as an array: key = ["command:", "pass", "show", "kme"]
+//   credential:NAME      a file in the directory that systemd names in CREDENTIALS_DIRECTORY (LoadCredential= of a unit)
 //   sealed:BASE64        a text sealed under the pipeline's seal_key
+//
+// seal_key alone may also be made of a passphrase: scrypt:PARAMETERS,REFERENCE, see passphrase.hpp.
 //
 // Anything else is a literal, and a literal secret is refused. Nothing here puts a literal into a message.
 #pragma once
@@ -21,13 +24,16 @@
 
 namespace qkd::engine {
 
-inline constexpr const char* secret_forms = "file:PATH, env:NAME, command:[\"PROGRAM\",\"ARGUMENT\"] or sealed:BASE64";
+inline constexpr const char* secret_forms =
+    "file:PATH, env:NAME, command:[\"PROGRAM\",\"ARGUMENT\"], credential:NAME or sealed:BASE64";
+inline constexpr const char* seal_key_forms = "file:, env:, command:, credential: or scrypt:";
 
 struct SecretRef {
-    enum class Form : std::uint8_t { file, environment, command, sealed };
+    enum class Form : std::uint8_t { file, environment, command, credential, sealed };
     Form form = Form::file;
     std::string text;               ///< path, name or base64
     std::vector<std::string> argv;  ///< command only
+    std::string scrypt{};           ///< parameters; then the secret is a passphrase that makes a seal key
 };
 
 /// Takes a reference apart; looks at nothing but the text.
@@ -44,6 +50,9 @@ struct SealKeySource {
 /// Is the thing there that the reference names, and nobody else's to read? Reads and runs nothing.
 /// not_found when a file is missing.
 Result<void> check_secret(const SecretRef& reference, const SealKeySource& seal_key);
+
+/// The same for a seal_key.
+Result<void> check_seal_key(const SecretRef& reference);
 
 /// The secret itself, within the context's deadline. Relative paths count from the current directory: make them
 /// absolute before.

@@ -169,7 +169,7 @@ class ValueCheck {
 
     /// ["command:", "program", "argument", ...]
     void secret_command(const TomlValue& value, const std::string& key, CheckedValue& out) {
-        SecretRef reference{SecretRef::Form::command, {}, {}};
+        SecretRef reference{SecretRef::Form::command, {}, {}, {}};
         bool good = value.children.size() >= 2;
         for (const auto& item : value.children) {
             good = good && item.type == Type::string && !has_control_characters(item.text);

@@ -5,6 +5,7 @@ the package `cryptography` is there; else by the program's own rekey.
 """
 import base64
 import fcntl
+import hashlib
 import os
 import pty
 import select
@@ -219,6 +220,16 @@ class Secret(unittest.TestCase):
         self.assertEqual(self.values(), before)
         self.rekey()
 
+    def test_rekey_refuses_while_records_are_sealed(self):
+        self.write()
+        self.pipeline.write_text(self.pipeline.read_text() + '[[stage]]\nkind = "persist"\nsealed = true\n')
+        before = self.values()
+        _, err = self.rekey(code=2)
+        self.assertIn("sealed = false", err)
+        self.assertEqual(self.values(), before)
+        self.pipeline.write_text(self.pipeline.read_text().replace("sealed = true", "sealed = false"))
+        self.rekey()
+
     def test_rekey_changes_nothing_when_it_cannot_do_it_all(self):
         self.write()
         cases = {
@@ -236,6 +247,52 @@ class Secret(unittest.TestCase):
                 self.rekey(code=2)
                 self.assertEqual((self.pipeline.read_text(), self.inventory.read_text()), before)
         self.assertEqual([p.name for p in self.folder.iterdir() if p.name.startswith(".")], [], "a draft stayed")
+
+    def test_a_passphrase_makes_the_key(self):
+        (self.folder / "words").write_text("correct horse battery\n")
+        (self.folder / "words").chmod(0o600)
+        out, _ = self.call("secret", "passphrase", "words")
+        self.assertRegex(out, r"\Ascrypt:1,17,8,1,[A-Za-z0-9+/]{22}==,file:words\n\Z")
+        made = out.strip()
+        self.assertNotEqual(out, self.call("secret", "passphrase", "words")[0], "each has a salt of its own")
+        self.write()
+        self.call("secret", "rekey", self.pipeline, "--new-key", made)
+        self.assertEqual(tomllib.loads(self.pipeline.read_text())["pipeline"]["seal_key"], made)
+        third = self.seal(self.pipeline, secret="third")
+        if AESGCM:
+            salt = made.split(",")[4]
+            key = hashlib.scrypt(b"correct horse battery", salt=base64.b64decode(salt), n=2 ** 17, r=8, p=1, dklen=32,
+                                 maxmem=2 ** 28)
+            self.assertEqual([opened(value, key) for value in (*self.values(), third)], [SECRET, "second", "third"])
+        # And back to a key of its own.
+        self.rekey()
+        if AESGCM:
+            self.assertEqual([opened(value, self.new) for value in self.values()], [SECRET, "second"])
+
+    def test_a_passphrase_that_is_none_is_refused(self):
+        for text, says in (("short\n", "shorter than 12"), ("", "empty")):
+            (self.folder / "words").write_text(text)
+            (self.folder / "words").chmod(0o600)
+            _, err = self.call("secret", "passphrase", "words", code=2)
+            self.assertIn(says, err)
+            self.assertNotIn("short\n", err)
+        self.call("secret", "passphrase", code=2)
+        self.call("secret", "passphrase", "sealed:QUJD", code=2)
+        self.call("secret", "passphrase", "absent", code=2)
+
+    def test_the_key_may_be_a_credential_of_the_unit(self):
+        directory = self.folder / "credentials"
+        directory.mkdir()
+        (directory / "ring").write_text(self.old.hex() + "\n")
+        (directory / "ring").chmod(0o400)
+        os.environ["CREDENTIALS_DIRECTORY"] = str(directory)
+        self.addCleanup(os.environ.pop, "CREDENTIALS_DIRECTORY")
+        sealed = self.seal("--seal-key", "credential:ring")
+        if AESGCM:
+            self.assertEqual(opened(sealed, self.old), SECRET)
+        os.environ["CREDENTIALS_DIRECTORY"] = str(self.folder / "nowhere")
+        _, err = self.call("secret", "seal", "--seal-key", "credential:ring", code=2, stdin=SECRET)
+        self.assertIn("does not exist", err)
 
     def other(self):
         self.key("other.key")

@@ -9,10 +9,12 @@
 #include <filesystem>
 #include <thread>
 
+#include "engine/passphrase.hpp"
 #include "engine/seal.hpp"
 #include "engine/secret_command.hpp"
 #include "engine/secrets.hpp"
 #include "fixtures/files.hpp"
+#include "qkd/sdk/encoding.hpp"
 #include "support/temp_dir.hpp"
 #include "support/test_context.hpp"
 
@@ -239,6 +241,153 @@ TEST(SealKeyFile, RawOctetsThatEndLikeALineAreKept) {
     const auto key = load_seal_key(source, false, context);
     ASSERT_TRUE(key);
     EXPECT_EQ(key->reveal_text(), raw);
+}
+
+// ---------------------------------------------------------------- credentials of systemd
+
+class Credentials : public testing::Test {
+  protected:
+    void SetUp() override { setenv("CREDENTIALS_DIRECTORY", dir_.path().c_str(), 1); }
+    void TearDown() override { unsetenv("CREDENTIALS_DIRECTORY"); }
+    const support::TempDir dir_;
+};
+
+TEST_F(Credentials, AreFilesOfTheDirectoryThatSystemdNames) {
+    put_file(dir_.path(), "kme", "hunter2\n", 0400);
+    EXPECT_EQ(resolve("credential:kme"), "hunter2");
+    EXPECT_TRUE(check_secret(*parse_secret_ref("credential:kme"), {}));
+    EXPECT_THAT(resolve("credential:other"), HasSubstr("not_found"));
+    EXPECT_FALSE(check_secret(*parse_secret_ref("credential:other"), {}));
+    // An access list for the unit's user shows as the group's bits; others' bits never.
+    put_file(dir_.path(), "listed", "hunter2", 0440);
+    EXPECT_EQ(resolve("credential:listed"), "hunter2");
+    for (const int mode : {0444, 0460, 0404}) {
+        fs::permissions(put_file(dir_.path(), "open", "hunter2", 0600), fs::perms{static_cast<unsigned>(mode)});
+        EXPECT_THAT(resolve("credential:open"), HasSubstr("ERROR")) << mode;
+        EXPECT_FALSE(check_secret(*parse_secret_ref("credential:open"), {})) << mode;
+        fs::remove(dir_.path() / "open");
+    }
+}
+
+TEST_F(Credentials, LeadNowhereElse) {
+    put_file(dir_.path().parent_path(), "escape-" + dir_.path().filename().string(), "hunter2", 0600);
+    for (const char* wrong : {"credential:", "credential:../x", "credential:a/b", "credential:..", "credential:a:b"})
+        EXPECT_FALSE(parse_secret_ref(wrong)) << wrong;
+    fs::remove(dir_.path().parent_path() / ("escape-" + dir_.path().filename().string()));
+    setenv("CREDENTIALS_DIRECTORY", "relative", 1);
+    EXPECT_THAT(resolve("credential:kme"), HasSubstr("CREDENTIALS_DIRECTORY"));
+    unsetenv("CREDENTIALS_DIRECTORY");
+    EXPECT_THAT(resolve("credential:kme"), HasSubstr("CREDENTIALS_DIRECTORY"));
+    EXPECT_EQ(to_string(*parse_secret_ref("credential:kme")), "credential:kme");
+}
+
+TEST_F(Credentials, HoldASealKeyWithAllItsOctets) {
+    std::string octets(32, 'k');
+    octets.back() = '\n';
+    put_file(dir_.path(), "seal", octets, 0400);
+    TestContext context;
+    const auto key = load_seal_key({"credential:seal", {}}, false, context);
+    ASSERT_TRUE(key) << key.error().what;
+    EXPECT_EQ(key->reveal_text(), octets);
+    EXPECT_TRUE(check_seal_key(*parse_secret_ref("credential:seal")));
+}
+
+// ---------------------------------------------------------------- passphrases
+
+/// The least that is taken: 16 MiB, quick.
+std::string quick_scrypt(const std::string& reference, const std::string& salt = "MDEyMzQ1Njc4OWFiY2RlZg==") {
+    return "scrypt:1,14,8,1," + salt + "," + reference;
+}
+
+TEST(Passphrase, MakesTheKeyThatTheStandardSays) {
+    const support::TempDir dir;
+    const auto file = put_file(dir.path(), "pass", "correct horse battery\n", 0600);
+    TestContext context;
+    const auto key = load_seal_key({quick_scrypt("file:" + file.string()), {}}, false, context);
+    ASSERT_TRUE(key) << key.error().what;
+    // Made with Python: hashlib.scrypt(b"correct horse battery", salt=b"0123456789abcdef", n=2**14, r=8, p=1, dklen=32).
+    EXPECT_EQ(hex_encode(*key).reveal_text(), "79b9c71d302959ad283685d3602087c4b5c369e8dcbdc4d142165a0f53893421");
+    const auto again = load_seal_key({quick_scrypt("file:" + file.string()), {}}, false, context);
+    ASSERT_TRUE(again);
+    EXPECT_TRUE(again->same_as(*key));
+    const auto other =
+        load_seal_key({quick_scrypt("file:" + file.string(), "MDEyMzQ1Njc4OWFiY2RlZw=="), {}}, false, context);
+    ASSERT_TRUE(other);
+    EXPECT_FALSE(other->same_as(*key)) << "another salt is another key";
+    put_file(dir.path(), "pass", "correct horse batterY\n", 0600);
+    const auto changed = load_seal_key({quick_scrypt("file:" + file.string()), {}}, false, context);
+    ASSERT_TRUE(changed);
+    EXPECT_FALSE(changed->same_as(*key)) << "another passphrase is another key";
+}
+
+TEST(Passphrase, OpensWhatItSealed) {
+    const support::TempDir dir;
+    const auto file = put_file(dir.path(), "pass", "correct horse battery", 0600);
+    const SealKeySource source{quick_scrypt("file:" + file.string()), {}};
+    TestContext context;
+    const auto key = load_seal_key(source, false, context);
+    ASSERT_TRUE(key);
+    const auto sealed = sealed_reference(*key, SecretBytes(std::string_view("hunter2")));
+    ASSERT_TRUE(sealed);
+    EXPECT_EQ(resolve(*sealed, source), "hunter2");
+}
+
+TEST(Passphrase, KeepsItsTextAndRefusesWeakOrUnknownOnes) {
+    const std::string text = quick_scrypt("command:[\"pass\",\"show\",\"a,b\"]");
+    const auto reference = parse_secret_ref(text);
+    ASSERT_TRUE(reference) << reference.error().what;
+    EXPECT_EQ(reference->form, SecretRef::Form::command);
+    EXPECT_EQ(to_string(*reference), text);
+    const std::string salt = "MDEyMzQ1Njc4OWFiY2RlZg==";
+    const std::vector<std::string> refused{"scrypt:",
+                                           "scrypt:file:x",
+                                           "scrypt:1,13,8,1," + salt + ",file:x",
+                                           "scrypt:1,21,8,1," + salt + ",file:x",
+                                           "scrypt:1,14,1,1," + salt + ",file:x",
+                                           "scrypt:1,14,8,0," + salt + ",file:x",
+                                           "scrypt:1,14,8,1,QUJD,file:x",
+                                           "scrypt:1,14,8,1,***,file:x",
+                                           "scrypt:1,14,8,1," + salt,
+                                           "scrypt:1,14,8,1," + salt + ",hunter2",
+                                           "scrypt:1,14,8,1," + salt + ",sealed:QUJD",
+                                           "scrypt:1,14,8,1," + salt + "," + text};
+    for (const std::string& wrong : refused) {
+        const auto parsed = parse_secret_ref(wrong);
+        ASSERT_FALSE(parsed) << wrong;
+        EXPECT_EQ((parsed.error().what + parsed.error().hint).find("hunter2"), std::string::npos);
+    }
+    EXPECT_EQ(parse_secret_ref("scrypt:2,14,8,1," + salt + ",file:x").error().code, ErrorCode::unsupported);
+    const support::TempDir dir;
+    const auto file = put_file(dir.path(), "pass", "hunter2hunt\n", 0600);
+    TestContext context;
+    const auto weak = load_seal_key({quick_scrypt("file:" + file.string()), {}}, false, context);
+    ASSERT_FALSE(weak);
+    EXPECT_THAT(weak.error().what, HasSubstr("shorter than 12"));
+    EXPECT_EQ(weak.error().what.find("hunter2"), std::string::npos);
+}
+
+TEST(Passphrase, IsForTheSealKeyOnly) {
+    const support::TempDir dir;
+    const auto file = put_file(dir.path(), "pass", "correct horse battery", 0600);
+    const auto reference = parse_secret_ref(quick_scrypt("file:" + file.string()));
+    ASSERT_TRUE(reference);
+    EXPECT_TRUE(check_seal_key(*reference));
+    EXPECT_FALSE(check_secret(*reference, {}));
+    EXPECT_THAT(resolve(quick_scrypt("file:" + file.string())), HasSubstr("nothing else"));
+    EXPECT_FALSE(check_seal_key(*parse_secret_ref("sealed:QUJD")));
+    fs::remove(file);
+    EXPECT_FALSE(check_seal_key(*reference));
+}
+
+TEST(Passphrase, FreshSaltsDiffer) {
+    const auto one = new_scrypt();
+    const auto two = new_scrypt();
+    ASSERT_TRUE(one && two);
+    EXPECT_NE(to_string(*one), to_string(*two));
+    const auto back = parse_scrypt(to_string(*one));
+    ASSERT_TRUE(back) << back.error().what;
+    EXPECT_EQ(back->salt, one->salt);
+    EXPECT_EQ(back->log2_n, 17U);
 }
 
 }  // namespace

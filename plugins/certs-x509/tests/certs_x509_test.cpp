@@ -86,6 +86,25 @@ class X509Certs : public testing::Test {
         EXPECT_TRUE(made) << made.error().what;
         return std::move(made).value();
     }
+    /// A folder with a CA and a pair of it that is good for so many days; gives the CA.
+    Pair provision(int days) {
+        Pair root = ca();
+        fs::create_directories(folder_);
+        put(root, "root");
+        put(client(root, "mx1", days), "mx1");
+        return root;
+    }
+    [[nodiscard]] std::string here(const std::string& name) const { return read_file(folder_ / name); }
+    /// What is refused, and why.
+    ErrorCode refusal(Certs& stage, const std::string& sae = "mx1") {
+        const auto done = stage->ensure(context_, {sae, "r1"}, *session_);
+        EXPECT_FALSE(done) << sae;
+        return done ? ErrorCode::internal : done.error().code;
+    }
+    qkd::certs::Judgement judged(const std::string& sae, int days) {
+        return qkd::certs::judge(here("root.crt"), here(sae + ".crt"), SecretBytes(here(sae + ".key")), sae, days,
+                                 now());
+    }
     /// A subject whose certificate a KME will be asked with.
     Change tried(qkd::CertStage& stage, std::optional<std::chrono::sys_seconds> renew_made_before = {}) {
         auto done = stage.ensure(context_, {"mx1", "r1", true, renew_made_before}, *session_);
@@ -121,8 +140,8 @@ class X509Certs : public testing::Test {
 TEST_F(X509Certs, MakesACaAndAClientCertificateThatVerify) {
     auto stage = certs();
     EXPECT_EQ(must(stage), Change::changed);
-    const auto root = parse(read_file(folder_ / "root.crt"));
-    const auto own = parse(read_file(folder_ / "mx1.crt"));
+    const auto root = parse(here("root.crt"));
+    const auto own = parse(here("mx1.crt"));
     ASSERT_TRUE(root && own);
 
     EXPECT_EQ(X509_check_ca(root.get()), 1);
@@ -186,9 +205,7 @@ TEST_F(X509Certs, AnUploadThatDoesNotReadBackIsAnError) {
         if (call.operation == "files.get") return qkd::Error{ErrorCode::not_found, qkd::Retry::never, "absent", ""};
         return std::nullopt;
     };
-    const auto done = stage->ensure(context_, {"mx1", "r1"}, *session_);
-    ASSERT_FALSE(done);
-    EXPECT_EQ(done.error().code, ErrorCode::conflict);
+    EXPECT_EQ(refusal(stage), ErrorCode::conflict);
 }
 
 TEST_F(X509Certs, WithoutFilesOrUploadNothingGoesToTheDevice) {
@@ -244,10 +261,9 @@ TEST_F(X509Certs, RenewsWhatIsNoGood) {
         EXPECT_NE(planned(stage).find(row.why), std::string::npos) << row.name << ": " << planned(stage);
         EXPECT_EQ(files(), before) << row.name << ": plan only looks";
         EXPECT_EQ(must(stage), Change::changed) << row.name;
-        EXPECT_EQ(read_file(folder_ / "root.crt"), root.cert) << row.name << ": the CA stays";
-        const auto judged = qkd::certs::judge(root.cert, read_file(folder_ / "mx1.crt"),
-                                              SecretBytes(read_file(folder_ / "mx1.key")), "mx1", 360, now());
-        EXPECT_EQ(judged.health, qkd::certs::Health::good) << row.name << ": " << judged.why;
+        EXPECT_EQ(here("root.crt"), root.cert) << row.name << ": the CA stays";
+        const auto result = judged("mx1", 360);
+        EXPECT_EQ(result.health, qkd::certs::Health::good) << row.name << ": " << result.why;
         EXPECT_EQ(mode_of(folder_ / "mx1.key"), 0600U) << row.name;
         EXPECT_EQ(must(stage), Change::unchanged) << row.name;
     }
@@ -255,12 +271,10 @@ TEST_F(X509Certs, RenewsWhatIsNoGood) {
 
 TEST_F(X509Certs, AProvidedCaNeedsNoKeyAsLongAsTheCertificateIsGood) {
     auto stage = certs({{"ca", "provided"}});
-    EXPECT_EQ(stage->ensure(context_, {"mx1", "r1"}, *session_).error().code, ErrorCode::config) << "no CA";
+    EXPECT_EQ(refusal(stage), ErrorCode::config) << "no CA";
     const Pair root = ca();
     write_file(folder_ / "root.crt", root.cert);
-    const auto without = stage->ensure(context_, {"mx1", "r1"}, *session_);
-    ASSERT_FALSE(without) << "no certificate, and no key to make one";
-    EXPECT_EQ(without.error().code, ErrorCode::config);
+    EXPECT_EQ(refusal(stage), ErrorCode::config) << "no certificate, and no key to make one";
     put(client(root), "mx1");
     (void)must(stage);
     EXPECT_EQ(must(stage), Change::unchanged);
@@ -268,9 +282,8 @@ TEST_F(X509Certs, AProvidedCaNeedsNoKeyAsLongAsTheCertificateIsGood) {
 
     put(client(root, "mx1", 5), "mx1");
     (void)must(stage);
-    bool warned = false;
-    for (const auto& line : context_.lines()) warned = warned || line.find("root.key is not here") != std::string::npos;
-    EXPECT_TRUE(warned) << "a certificate that nobody can renew, but that still works, is no reason to stop";
+    EXPECT_TRUE(logged("root.key is not here"))
+        << "a certificate that nobody can renew, but that still works, is no reason to stop";
     put(client(root, "mx1", -1), "mx1");
     EXPECT_FALSE(stage->ensure(context_, {"mx1", "r1"}, *session_));
 }
@@ -296,9 +309,7 @@ TEST_F(X509Certs, ACaThatCannotBeUsedIsNeverReplacedByItself) {
         write_file(folder_ / "root.crt", row.cert);
         write_file(folder_ / "root.key", row.key);
         const auto before = files();
-        const auto done = stage->ensure(context_, {"mx1", "r1"}, *session_);
-        ASSERT_FALSE(done) << row.name;
-        EXPECT_EQ(done.error().code, ErrorCode::config) << row.name;
+        EXPECT_EQ(refusal(stage), ErrorCode::config) << row.name;
         EXPECT_FALSE(stage->plan(context_, {"mx1", "r1"}, *session_)) << row.name;
         EXPECT_FALSE(stage->probe(context_)) << row.name;
         EXPECT_EQ(files(), before) << row.name;
@@ -312,8 +323,8 @@ TEST_F(X509Certs, ACertificateDoesNotOutliveItsCaAndIsNotRenewedForNothing) {
     put(ca(5), "root");
     auto stage = certs();
     EXPECT_EQ(must(stage), Change::changed);
-    const auto root = parse(read_file(folder_ / "root.crt"));
-    const auto own = parse(read_file(folder_ / "mx1.crt"));
+    const auto root = parse(here("root.crt"));
+    const auto own = parse(here("mx1.crt"));
     EXPECT_EQ(ASN1_TIME_compare(X509_get0_notAfter(own.get()), X509_get0_notAfter(root.get())), 0);
     EXPECT_EQ(must(stage), Change::unchanged);
 }
@@ -331,9 +342,7 @@ TEST_F(X509Certs, RefusesSaeIdsThatCannotBeFileNames) {
     auto stage = certs();
     for (const std::string& sae : {std::string(), std::string("../x"), std::string("a/b"), std::string(".hidden"),
                                    std::string("root"), std::string("a,DNS:b"), std::string(65, 'a')}) {
-        const auto done = stage->ensure(context_, {sae, "r1"}, *session_);
-        ASSERT_FALSE(done) << sae;
-        EXPECT_EQ(done.error().code, ErrorCode::config);
+        EXPECT_EQ(refusal(stage, sae), ErrorCode::config) << sae;
         EXPECT_FALSE(stage->plan(context_, {sae, "r1"}, *session_)) << sae;
     }
     EXPECT_FALSE(fs::exists(folder_));
@@ -352,13 +361,11 @@ TEST_F(X509Certs, ManyAtOnceShareOneCa) {
     }
     for (auto& thread : threads) thread.join();
     for (const bool one : good) EXPECT_TRUE(one);
-    const std::string root = read_file(folder_ / "root.crt");
     EXPECT_EQ(files().size(), 10U);
     for (int i = 0; i < 4; ++i) {
         const std::string sae = "sae-" + std::to_string(i);
-        const auto judged = qkd::certs::judge(root, read_file(folder_ / (sae + ".crt")),
-                                              SecretBytes(read_file(folder_ / (sae + ".key"))), sae, 10, now());
-        EXPECT_EQ(judged.health, qkd::certs::Health::good) << judged.why;
+        const auto result = judged(sae, 10);
+        EXPECT_EQ(result.health, qkd::certs::Health::good) << result.why;
     }
 }
 
@@ -379,7 +386,7 @@ TEST_F(X509Certs, WaitsForTheLockUntilItsDeadlineOnly) {
 TEST_F(X509Certs, MakesRsaKeysAndStopsMakingThemInTime) {
     auto stage = certs({{"key_type", "rsa-2048"}});
     EXPECT_EQ(must(stage), Change::changed);
-    const auto own = parse(read_file(folder_ / "mx1.crt"));
+    const auto own = parse(here("mx1.crt"));
     EXPECT_EQ(EVP_PKEY_get_bits(X509_get0_pubkey(own.get())), 2048);
 
     TestContext over(0ms);
@@ -409,39 +416,33 @@ TEST_F(X509Certs, ProbeLooksAtFolderAndCa) {
 TEST_F(X509Certs, NoLogLineHoldsAKey) {
     auto stage = certs();
     must(stage);
-    const std::string key = read_file(folder_ / "mx1.key");
+    const std::string key = here("mx1.key");
     const std::string inside = key.substr(key.find('\n') + 1, 40);
     for (const auto& line : context_.lines()) EXPECT_EQ(line.find(inside), std::string::npos) << line;
 }
 
 TEST_F(X509Certs, RenewsWhatExpiresInNineDaysAndLeavesElevenAlone) {
-    const Pair root = ca();
+    const Pair root = provision(11);
     auto stage = certs();
-    fs::create_directories(folder_);
-    put(root, "root");
-    put(client(root, "mx1", 11), "mx1");
-    const std::string eleven = read_file(folder_ / "mx1.crt");
+    const std::string eleven = here("mx1.crt");
     must(stage);
-    EXPECT_EQ(read_file(folder_ / "mx1.crt"), eleven);
+    EXPECT_EQ(here("mx1.crt"), eleven);
     put(client(root, "mx1", 9), "mx1");
-    const std::string nine = read_file(folder_ / "mx1.crt");
+    const std::string nine = here("mx1.crt");
     EXPECT_EQ(must(stage), Change::changed);
-    EXPECT_NE(read_file(folder_ / "mx1.crt"), nine);
+    EXPECT_NE(here("mx1.crt"), nine);
 }
 
 TEST_F(X509Certs, TheOldPairStaysUntilTheKmeAcceptedTheNewOne) {
-    const Pair root = ca();
+    provision(9);
     auto stage = certs();
-    fs::create_directories(folder_);
-    put(root, "root");
-    put(client(root, "mx1", 9), "mx1");
-    const std::string old = read_file(folder_ / "mx1.crt");
+    const std::string old = here("mx1.crt");
     network_.device("r1").files.clear();
 
     EXPECT_EQ(tried(*stage), Change::on_trial);
-    const std::string renewed = read_file(folder_ / "mx1.crt");
+    const std::string renewed = here("mx1.crt");
     EXPECT_NE(renewed, old) << "the KME must see the new one";
-    EXPECT_EQ(read_file(folder_ / "mx1.crt.before"), old);
+    EXPECT_EQ(here("mx1.crt.before"), old);
     EXPECT_EQ(mode_of(folder_ / "mx1.key.before"), 0600U);
     EXPECT_EQ(on_device("mx1.crt"), "") << "the device gets no certificate that nobody has tried";
     EXPECT_NE(on_device("root.crt"), "");
@@ -449,24 +450,21 @@ TEST_F(X509Certs, TheOldPairStaysUntilTheKmeAcceptedTheNewOne) {
     // A run that dies here leaves a trial that goes on, with the same certificate.
     auto next = certs();
     EXPECT_EQ(tried(*next), Change::on_trial);
-    EXPECT_EQ(read_file(folder_ / "mx1.crt"), renewed);
+    EXPECT_EQ(here("mx1.crt"), renewed);
 
     conclude(*next, true);
-    EXPECT_EQ(read_file(folder_ / "mx1.crt"), renewed);
+    EXPECT_EQ(here("mx1.crt"), renewed);
     EXPECT_EQ(on_device("mx1.crt"), renewed);
     EXPECT_FALSE(fs::exists(folder_ / "mx1.crt.before"));
     EXPECT_FALSE(fs::exists(folder_ / "mx1.key.before"));
     EXPECT_EQ(tried(*next), Change::unchanged);
     conclude(*next, false);
-    EXPECT_EQ(read_file(folder_ / "mx1.crt"), renewed) << "there is no trial to conclude any more";
+    EXPECT_EQ(here("mx1.crt"), renewed) << "there is no trial to conclude any more";
 }
 
 TEST_F(X509Certs, ARefusedCertificateGivesWayToTheOneBefore) {
-    const Pair root = ca();
+    provision(9);
     auto stage = certs();
-    fs::create_directories(folder_);
-    put(root, "root");
-    put(client(root, "mx1", 9), "mx1");
     const auto before = files();
     EXPECT_EQ(tried(*stage), Change::on_trial);
     conclude(*stage, false);
@@ -476,34 +474,28 @@ TEST_F(X509Certs, ARefusedCertificateGivesWayToTheOneBefore) {
 }
 
 TEST_F(X509Certs, ATrialEndsWhenTheOldPairIsNoGoodOrTheNewOneIsDamaged) {
-    const Pair root = ca();
+    const Pair root = provision(9);
     auto stage = certs();
-    fs::create_directories(folder_);
-    put(root, "root");
-    put(client(root, "mx1", 9), "mx1");
-    const std::string old = read_file(folder_ / "mx1.crt");
+    const std::string old = here("mx1.crt");
     EXPECT_EQ(tried(*stage), Change::on_trial);
     write_file(folder_ / "mx1.crt", "cut off");
     EXPECT_NE(planned(stage).find("back"), std::string::npos) << planned(stage);
     EXPECT_EQ(tried(*stage), Change::on_trial) << "the old one came back, and is renewed again";
-    EXPECT_EQ(read_file(folder_ / "mx1.crt.before"), old);
+    EXPECT_EQ(here("mx1.crt.before"), old);
 
     put(client(root, "mx1", -1), "gone");
     fs::rename(folder_ / "gone.crt", folder_ / "mx1.crt.before");
     fs::rename(folder_ / "gone.key", folder_ / "mx1.key.before");
     EXPECT_EQ(tried(*stage), Change::changed);
     EXPECT_FALSE(fs::exists(folder_ / "mx1.key.before"));
-    EXPECT_EQ(on_device("mx1.crt"), read_file(folder_ / "mx1.crt"));
+    EXPECT_EQ(on_device("mx1.crt"), here("mx1.crt"));
 }
 
 TEST_F(X509Certs, WithoutAKmeInThePipelineTheNewPairCountsAtOnce) {
-    const Pair root = ca();
+    provision(9);
     auto stage = certs();
-    fs::create_directories(folder_);
-    put(root, "root");
-    put(client(root, "mx1", 9), "mx1");
     EXPECT_EQ(must(stage), Change::changed);
-    EXPECT_EQ(on_device("mx1.crt"), read_file(folder_ / "mx1.crt"));
+    EXPECT_EQ(on_device("mx1.crt"), here("mx1.crt"));
     EXPECT_TRUE(fs::exists(folder_ / "mx1.key.before")) << "for whoever asks a KME next";
     EXPECT_EQ(must(stage), Change::unchanged);
 }
@@ -511,18 +503,18 @@ TEST_F(X509Certs, WithoutAKmeInThePipelineTheNewPairCountsAtOnce) {
 TEST_F(X509Certs, RenewsAGoodCertificateOnceWhenAskedTo) {
     auto stage = certs();
     must(stage);
-    const std::string first = read_file(folder_ / "mx1.crt");
+    const std::string first = here("mx1.crt");
     const auto later = now() + 2s;
     qkd::certs::X509Certs at_that_time([&] { return later; });
     const qkd::support::MapConfig config(qkd_plugin_v1, qkd::Scope::certs, {{"directory", folder_}});
     ASSERT_TRUE(at_that_time.configure(config));
     EXPECT_EQ(tried(at_that_time, later), Change::on_trial);
-    const std::string second = read_file(folder_ / "mx1.crt");
+    const std::string second = here("mx1.crt");
     EXPECT_NE(second, first);
     conclude(at_that_time, true);
     // Another link of the same run, with the same SAE.
     EXPECT_EQ(tried(at_that_time, later), Change::unchanged);
-    EXPECT_EQ(read_file(folder_ / "mx1.crt"), second);
+    EXPECT_EQ(here("mx1.crt"), second);
 }
 
 TEST_F(X509Certs, RenewsWhatOthersMadeJustNowWhenAskedTo) {
@@ -536,7 +528,7 @@ TEST_F(X509Certs, RenewsWhatOthersMadeJustNowWhenAskedTo) {
     auto stage = certs();
     EXPECT_EQ(must(stage), Change::changed) << "copied to the device";
     EXPECT_EQ(tried(*stage, now() + 2s), Change::on_trial);
-    EXPECT_NE(read_file(folder_ / "mx1.crt"), fresh->cert);
+    EXPECT_NE(here("mx1.crt"), fresh->cert);
 }
 
 TEST_F(X509Certs, TakesThePairThatTheDeviceHas) {
@@ -588,14 +580,14 @@ TEST_F(X509Certs, InTheWindowOnlyMeansThatWhatWorksWaits) {
                                          {{"directory", folder_}, {"when", "window"}, {"valid_days", "20"}});
     ASSERT_TRUE(stage.configure(config));
     EXPECT_EQ(tried(stage), Change::changed) << "what is missing does not wait";
-    const std::string first = read_file(folder_ / "mx1.crt");
+    const std::string first = here("mx1.crt");
 
     time = local(2026, 1, 14, 12, 0);  // expires on the 23rd: within ten days
     EXPECT_EQ(tried(stage), Change::unchanged);
     EXPECT_TRUE(logged("next window"));
     EXPECT_EQ(tried(stage, time), Change::on_trial) << "asked for: at once";
     conclude(stage, false);
-    EXPECT_EQ(read_file(folder_ / "mx1.crt"), first);
+    EXPECT_EQ(here("mx1.crt"), first);
     time = local(2026, 1, 16, 0, 59);
     EXPECT_EQ(tried(stage), Change::on_trial);
     conclude(stage, false);

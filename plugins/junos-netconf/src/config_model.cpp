@@ -23,6 +23,11 @@ bool is_start_time(const Words& words) {
            (words[1] == "authentication-key-chains" || words[1] == "generate-event");
 }
 
+/// Hex digits, upper or lower case.
+bool is_key_name(const Words& words) {
+    return words.size() > 2 && words.front() == "security" && (words.back() == "key-name" || words.back() == "ckn");
+}
+
 std::string joined(const Words& words) {
     std::string out;
     for (const auto& word : words) out += (out.empty() ? "" : " ") + word;
@@ -31,7 +36,13 @@ std::string joined(const Words& words) {
 
 bool same_value(const Entry& entry, const Statement& statement, const DeviceZone& zone) {
     if (statement.secret != entry.secret) return false;
-    if (statement.secret) return !statement.hidden.empty() && statement.hidden.same_as(entry.hidden);
+    if (statement.secret) {
+        if (statement.hidden.empty()) return false;
+        const SecretBytes octets = configured_cak(entry.hidden.reveal_text());
+        return statement.hidden.same_as(entry.hidden) ||
+               (!octets.empty() && octets.same_as(configured_cak(statement.hidden.reveal_text())));
+    }
+    if (is_key_name(entry.words)) return canonical_hex(entry.value) == canonical_hex(statement.value);
     if (statement.instant && is_start_time(entry.words)) return zone.read_start_time(entry.value) == statement.instant;
     return entry.value == statement.value;
 }

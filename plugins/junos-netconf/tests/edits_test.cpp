@@ -1,6 +1,8 @@
 // From what is configured and what is wanted to statements, their text, their XML, and the proof that nothing else changed.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cctype>
 #include <map>
 
 #include "config_model.hpp"
@@ -89,6 +91,73 @@ TEST(Edits, WhatIsThereAlreadyIsNotWrittenAgain) {
     t.cipher = Cipher::gcm_aes_xpn_256;
     EXPECT_EQ(set_lines(plan_initial(now, DeviceZone(), t, {})),
               Lines{"set security macsec connectivity-association CA_1 cipher-suite gcm-aes-xpn-256"});
+}
+
+// Operators and other tools write names in upper case, and routers keep the writing.
+TEST(Edits, AnUpperCaseCknIsTheSameCkn) {
+    const auto upper = [](std::string text, const std::string& word) {
+        std::string big = word;
+        for (auto& c : big) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+        for (auto at = text.find(word); at != std::string::npos; at = text.find(word, at))
+            text.replace(at, word.size(), big);
+        return text;
+    };
+    const std::string chain = upper(upper(chain_with_two_keys, ckn_a), hex_5a);
+    ASSERT_NE(chain, chain_with_two_keys);
+    const auto now = model(chain);
+    MemberState state;
+    fill_state(now, DeviceZone(), target(), state);
+    ASSERT_EQ(state.keys.size(), 1U);
+    EXPECT_EQ(state.keys[0].ckn, ckn_a);
+    EXPECT_TRUE(state.keys[0].cak.same_as(key_5a()));
+    EXPECT_EQ(find_slot(now, "QKD_CA_1", ckn_a), "0");
+    // It is there already: not written once more in another case, which would be another key to the router.
+    const auto key = key_5a();
+    MemberChange same;
+    same.use_chain = true;
+    same.add_to_chain = {{ckn_a, &key, start}};
+    auto plan = plan_change(now, DeviceZone(), target(), same, false);
+    ASSERT_TRUE(plan) << plan.error().what;
+    EXPECT_EQ(set_lines(*plan), Lines{});
+    MemberChange removal;
+    removal.remove_from_chain = {ckn_a};
+    plan = plan_change(now, DeviceZone(), target(), removal, false);
+    ASSERT_TRUE(plan) << plan.error().what;
+    EXPECT_EQ(set_lines(*plan), Lines{"delete security authentication-key-chains key-chain QKD_CA_1 key 0"});
+
+    const auto pre_shared = model("<security><macsec><connectivity-association><name>CA_1</name><pre-shared-key><ckn>" +
+                                  upper(ckn_a, ckn_a) + "</ckn><cak>" + upper(hex_5a, hex_5a) +
+                                  "</cak></pre-shared-key></connectivity-association></macsec></security>");
+    MemberState psk;
+    fill_state(pre_shared, DeviceZone(), target(), psk);
+    ASSERT_EQ(psk.keys.size(), 1U);
+    EXPECT_EQ(psk.keys[0].ckn, ckn_a);
+    EXPECT_TRUE(psk.keys[0].cak.same_as(key_5a()));
+    MemberChange replace;
+    replace.pre_shared = NamedKey{ckn_a, &key, {}};
+    plan = plan_change(pre_shared, DeviceZone(), target(), replace, false);
+    ASSERT_TRUE(plan) << plan.error().what;
+    EXPECT_EQ(set_lines(*plan), Lines{});
+}
+
+TEST(Edits, ChannelsOfAPortAreInterfacesLikeOthers) {
+    auto t = target();
+    t.interfaces = {"et-0/0/20:2", "xe-0/0/1:0"};
+    const auto now = model(
+        "<security><macsec><interfaces><name>et-0/0/20:2</name><connectivity-association>CA_1</"
+        "connectivity-association>"
+        "</interfaces><interfaces><name>et-0/0/20</name><connectivity-association>CA_2</connectivity-association></"
+        "interfaces>"
+        "</macsec></security>");
+    MemberState state;
+    fill_state(now, DeviceZone(), t, state);
+    EXPECT_EQ(state.bound_interfaces, Lines{"et-0/0/20:2"});
+    const auto lines = set_lines(plan_initial(now, DeviceZone(), t, {}));
+    const auto has = [&](const std::string& line) {
+        return std::find(lines.begin(), lines.end(), line) != lines.end();
+    };
+    EXPECT_TRUE(has("set security macsec interfaces xe-0/0/1:0 connectivity-association CA_1"));
+    EXPECT_FALSE(has("set security macsec interfaces et-0/0/20:2 connectivity-association CA_1"));
 }
 
 TEST(Edits, ANewKeyTakesTheFirstFreeSlotAndAnOldOneGoes) {

@@ -143,6 +143,20 @@ TEST(Mka, XmlFlatAndNested) {
     }
 }
 
+// Some releases write names in lower case, some in upper case; the engine compares with its own lower-case writing.
+TEST(Mka, AnUpperCaseCknIsTheSameCkn) {
+    const std::string header =
+        "Interface    Member-ID                  Type        Status        Tx        Rx        CAK Name\n"
+        "et-0/0/20:2  0102030405060708090A0B0C   primary     live          43        39        ";
+    for (const std::string name : {"AABBCC0F", "aabbcc0f", "AaBbCc0f"}) {
+        bool understood = false;
+        const auto mka = judge_mka(read_mka_text(header + name + "\n", understood), {"et-0/0/20:2", "et-0/0/20"});
+        EXPECT_TRUE(understood);
+        expect(mka[0], "et-0/0/20:2", MkaState::secured, "aabbcc0f");
+        expect(mka[1], "et-0/0/20", MkaState::down, "");
+    }
+}
+
 TEST(Mka, SaysWhenItDoesNotUnderstand) {
     bool understood = false;
     EXPECT_TRUE(read_mka_text("\n", understood).empty());

@@ -10,6 +10,7 @@
 #include "connector.hpp"
 #include "known_hosts.hpp"
 #include "netconf_session.hpp"
+#include "session.hpp"
 #include "ssh_server.hpp"
 #include "sshd.hpp"
 #include "support/plugin_object.hpp"
@@ -364,6 +365,43 @@ TEST(Connector, SaysWhatToConfigureWhereNetconfIsOff) {
     ASSERT_FALSE(session);
     EXPECT_EQ(session.error().code, ErrorCode::unsupported);
     EXPECT_NE(session.error().hint.find("system services netconf ssh"), std::string::npos);
+}
+
+// ---- two routing engines
+
+// Where an answer comes once for each routing engine, it is wrapped, and the master's comes first. The name of the
+// host may be that of the engine; nothing is derived from it.
+TEST(Netconf, AnswersOfTwoRoutingEnginesAreUnwrapped) {
+    const auto wrapped = [](const std::string& inside) {
+        std::string text = "<multi-routing-engine-results>";
+        for (const char* engine : {"re0", "re1"}) {
+            text += std::string("<multi-routing-engine-item><re-name>") + engine + "</re-name>" + inside +
+                    "</multi-routing-engine-item>";
+        }
+        return text + "</multi-routing-engine-results>";
+    };
+    Client client([&](Peer& peer) {
+        peer.say(hello);
+        peer.await("get-system-information");
+        peer.say(reply_to("1", wrapped("<system-information><hardware-model>mx960</hardware-model>"
+                                       "<os-version>23.4R1</os-version><host-name>mx304-11-re0</host-name>"
+                                       "</system-information>")));
+        peer.await("get-system-uptime-information");
+        peer.say(reply_to("2", wrapped("<system-uptime-information><current-time><date-time "
+                                       "junos:seconds=\"1767323045\">2026-01-02 04:04:05 CET</date-time>"
+                                       "</current-time></system-uptime-information>")));
+        peer.await("never");
+    });
+    TestContext context;
+    JunosSession session(std::move(client.netconf), nullptr);
+    auto facts = session.read_facts(context);
+    ASSERT_TRUE(facts) << facts.error().what;
+    EXPECT_EQ(session.facts().host_name, "mx304-11-re0");
+    EXPECT_EQ(session.facts().model, "mx960");
+    auto clock = session.database().clock(context);
+    ASSERT_TRUE(clock) << clock.error().what;
+    EXPECT_EQ(clock->now, UtcMillis{std::chrono::seconds{1767323045}});
+    EXPECT_EQ(clock->utc_offset, 60min);
 }
 
 // ---- by way of a jump host

@@ -30,7 +30,7 @@ enum class FieldType : std::uint8_t {
     duration,    ///< "10s", "500ms", "2m", "1h"; allowed: "MIN..MAX" in the same notation
     one_of,      ///< allowed: "a|b|c"
     path,        ///< relative paths count from the file that names them; given absolute to the plugin
-    secret,      ///< "file:", "env:", "command:" (argv list) or "sealed:"; a literal is refused
+    secret,      ///< "file:", "env:", "command:" (argv list), "credential:" or "sealed:"; a literal is refused
     url,         ///< allowed: schemes such as "https" or "http|https"
     string_list  ///< array of strings
 };
