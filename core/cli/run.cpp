@@ -67,7 +67,8 @@ Command run_command() {
         "run",
         "give every selected link a new key",
         {"run PIPELINE [--as DEVICE] [--link NAME]... [--device NAME]... [--dry-run]",
-         "    [--renew-certs] [-t N] [-v...] [--trace] [--log-format text|json] [--report FILE] [--profile FILE]"},
+         "    [--renew-certs] [-t N] [-v...] [--trace] [--log-format text|json]",
+         "    [--report FILE] [--profile FILE]"},
         "Checks PIPELINE as `check` does, then rotates every selected link: the initiator's KME makes a key, the "
         "responders fetch it by its key_ID, all members are configured side by side and take the change back unless "
         "the link is known to run on the new key everywhere.\n"
