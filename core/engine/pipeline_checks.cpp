@@ -87,12 +87,15 @@ void check_same_device(Draft& draft) {
     for (const auto& [name, noun] : draft.devices) {
         if (noun.plugin == nullptr) continue;
         const auto& values = draft.tables->tables.at(noun.table).values;
-        if (values.text("host").empty()) continue;
+        const bool here = values.text("transport") == "local";
+        // On-box the tables of the other members say the same of other machines.
+        if (here ? draft.pipeline.mode == Mode::onbox : values.text("host").empty()) continue;
         std::string address =
             values.text("host") + " port " + std::to_string(values.number("port")) + " user " + values.text("user");
         // Behind another jump host the same address is another router.
-        if (const auto* proxy = values.find("proxy_command"); proxy != nullptr) {
-            for (const auto& word : proxy->list) address += (&word == proxy->list.data() ? " by " : " ") + word;
+        if (here) address = "this machine";
+        if (const auto* program = values.find(here ? "command" : "proxy_command"); program != nullptr) {
+            for (const auto& word : program->list) address += (&word == program->list.data() ? " by " : " ") + word;
         }
         const auto [first, fresh] = seen.emplace(address, name);
         if (fresh) continue;

@@ -86,6 +86,11 @@ class Devices(unittest.TestCase):
         outcome = lab.run()
         self.assertEqual(outcome.code, 0, outcome)
         self.assertEqual({link["result"] for link in outcome.report["links"]}, {"rotated"})
+        # Two names for one router would get round its lease.
+        lab.change(rf'devices/{LEFT}"\]$', f'devices/{HUB}"]')
+        refused = lab.qkd("check", lab.pipeline_file)
+        self.assertEqual(refused.code, 2, refused)
+        self.assertIn("are the same: this machine by", refused.out + refused.err)
         self.assertEqual(list(Path(lab.folder, "devices").glob("*/sim/sessions/*")), [], "no session is left")
 
 
