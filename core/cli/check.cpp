@@ -16,8 +16,10 @@ int refuse(const Error& error) {
     return exit_usage;
 }
 
-int check_online(const Arguments& arguments, engine::PluginHost& host, const engine::Pipeline& pipeline) {
-    if (auto offbox = require_offbox(pipeline, arguments); !offbox) return refuse(offbox.error());
+int check_online(const Arguments& arguments, engine::PluginHost& host, engine::Pipeline whole) {
+    auto side = take_side(std::move(whole), arguments);
+    if (!side) return refuse(side.error());
+    const engine::Pipeline& pipeline = *side;
     auto options = run_options(pipeline, arguments);
     if (!options) return refuse(options.error());
     auto session = Session::open(arguments, Session::Kind::reads);
@@ -50,7 +52,7 @@ int check(const Arguments& arguments) {
     if (!directory) return refuse(directory.error());
     engine::PluginHost host(*directory);
     const std::string& file = arguments.words().front();
-    const auto loaded = engine::load_pipeline(file, host);
+    auto loaded = engine::load_pipeline(file, host);
     answer(findings_text(loaded.findings, colour_wanted(arguments, STDOUT_FILENO)));
     if (!loaded.ok()) {
         answer(findings_count(loaded.findings) + "\n");
@@ -59,7 +61,7 @@ int check(const Arguments& arguments) {
     answer("ok: " + loaded.pipeline.name + ": " + counted(loaded.pipeline.links.size(), "link") + ", " +
            counted(loaded.pipeline.devices.size(), "device") +
            (loaded.findings.empty() ? "" : ", " + counted(loaded.findings.size(), "warning")) + "\n");
-    return online ? check_online(arguments, host, loaded.pipeline) : exit_ok;
+    return online ? check_online(arguments, host, std::move(loaded.pipeline)) : exit_ok;
 }
 
 }  // namespace
@@ -68,8 +70,8 @@ Command check_command() {
     return {
         "check",
         "check a pipeline file, and with --online also devices and KMEs",
-        {"check PIPELINE", "check PIPELINE --online [--link NAME]... [--device NAME]... [-t N] [-v...] [--trace]",
-         "      [--log-format text|json] [--profile FILE]"},
+        {"check PIPELINE", "check PIPELINE --online [--as DEVICE] [--link NAME]... [--device NAME]... [-t N]",
+         "      [-v...] [--trace] [--log-format text|json] [--profile FILE]"},
         "Reads PIPELINE and the files and plugins it names, and prints everything there is to find, each with file, "
         "line and column. Connects to nothing and touches nothing.\n"
         "\n"

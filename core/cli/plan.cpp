@@ -22,8 +22,8 @@ int run_plan(const Arguments& arguments) {
 Command plan_command() {
     return {"plan",
             "show what a run would change on every device",
-            {"plan PIPELINE [--link NAME]... [--device NAME]... [-t N] [-v...] [--trace]",
-             "     [--log-format text|json] [--profile FILE]"},
+            {"plan PIPELINE [--as DEVICE] [--link NAME]... [--device NAME]... [-t N] [-v...]",
+             "     [--trace] [--log-format text|json] [--profile FILE]"},
             "Connects to the members, reads their configuration and prints per device the difference that a run would "
             "make, secrets masked. Keys that do not exist yet stand as placeholders. Nothing is minted, locked, loaded "
             "or committed.",

@@ -66,8 +66,8 @@ Command run_command() {
     return {
         "run",
         "give every selected link a new key",
-        {"run PIPELINE [--link NAME]... [--device NAME]... [--dry-run] [--renew-certs] [-t N]",
-         "    [-v...] [--trace] [--log-format text|json] [--report FILE] [--profile FILE]"},
+        {"run PIPELINE [--as DEVICE] [--link NAME]... [--device NAME]... [--dry-run] [--renew-certs]",
+         "    [-t N] [-v...] [--trace] [--log-format text|json] [--report FILE] [--profile FILE]"},
         "Checks PIPELINE as `check` does, then rotates every selected link: the initiator's KME makes a key, the "
         "responders fetch it by its key_ID, all members are configured side by side and take the change back unless "
         "the link is known to run on the new key everywhere.\n"
@@ -76,9 +76,7 @@ Command run_command() {
         "SIGTERM, SIGHUP) reverts what is not confirmed yet before the program ends; a second one does not skip that.\n"
         "\n"
         "The summary goes to standard output; log and progress go to standard error.",
-        std::vector<Option>{
-            {"as", 0, "DEVICE", false, "on-box pipelines: which member this is (not in this version)"}} +
-            selection_options() +
+        selection_options() +
             std::vector<Option>{
                 {"renew-certs", 0, nullptr, false, "renew the certificates of the selected links' SAEs, however good"},
                 {"dry-run", 0, nullptr, false, "only say what would change, as `plan` does, with its exit status"},

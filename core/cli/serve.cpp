@@ -151,10 +151,11 @@ int serve(const Arguments& arguments) {
             return Error{ErrorCode::config, Retry::never, findings_text(again.findings, false),
                          "run `qkd-macsec check` on it"};
         }
-        if (auto offbox = require_offbox(again.pipeline, arguments); !offbox) return std::move(offbox).error();
-        if (auto links = engine::select_links(again.pipeline, options->run); !links) return std::move(links).error();
-        heartbeat.patience(patience_with(again.pipeline, *options));
-        return std::move(again.pipeline);
+        auto side = take_side(std::move(again.pipeline), arguments);
+        if (!side) return side;
+        if (auto links = engine::select_links(*side, options->run); !links) return std::move(links).error();
+        heartbeat.patience(patience_with(*side, *options));
+        return side;
     };
     systemd.tell("READY=1\nSTATUS=first cycle");
     engine::serve(std::move(work->pipeline), load, *work->host, *options, service, service, reload, (*session)->stop());
@@ -173,8 +174,8 @@ Command serve_command() {
     return {
         "serve",
         "rotate again and again, as a service",
-        {"serve PIPELINE [--every TIME] [--jitter TIME] [--cycles N] [--link NAME]...",
-         "      [--device NAME]... [-t N] [-v...] [--trace] [--log-format text|json]"},
+        {"serve PIPELINE [--as DEVICE] [--every TIME] [--jitter TIME] [--cycles N]",
+         "      [--link NAME]... [--device NAME]... [-t N] [-v...] [--trace] [--log-format text|json]"},
         "Runs a cycle as `run` does every --every, and keeps the sessions to the members open in between. Links that "
         "failed are tried again sooner: after 15 s, then twice as long each time, up to --every.\n"
         "\n"

@@ -47,7 +47,8 @@ Result<engine::LogOptions> log_options(const Arguments& arguments) {
 }  // namespace
 
 std::vector<Option> selection_options() {
-    return {{"link", 0, "NAME", true, "only this link; may be given several times"},
+    return {{"as", 0, "DEVICE", false, "on-box pipelines: which member this is"},
+            {"link", 0, "NAME", true, "only this link; may be given several times"},
             {"device", 0, "NAME", true,
              "only links that have this member, each with all its members; may be given several times"},
             {"threads", 't', "N", false, "links in flight at once, instead of the pipeline's `parallel`"}};
@@ -101,10 +102,10 @@ std::string findings_count(const std::vector<Finding>& findings) {
     return counted(errors, "error") + ", " + counted(findings.size() - errors, "warning");
 }
 
-Result<void> require_offbox(const engine::Pipeline& pipeline, const Arguments& arguments) {
+Result<engine::Pipeline> take_side(engine::Pipeline pipeline, const Arguments& arguments) {
     const bool as = arguments.has("as");
     if (pipeline.mode == engine::Mode::offbox) {
-        if (!as) return {};
+        if (!as) return pipeline;
         return usage("--as " + engine::printable(arguments.value("as")) + " is for on-box pipelines; " +
                          pipeline.file.string() + " is mode = \"offbox\" and drives all members from here",
                      "leave --as out, or choose links with --device");
@@ -113,15 +114,7 @@ Result<void> require_offbox(const engine::Pipeline& pipeline, const Arguments& a
         return usage(pipeline.file.string() + " is mode = \"onbox\": every member runs it for itself",
                      "on a member say which one it is: --as DEVICE");
     }
-    if (!pipeline.devices.contains(arguments.value("as"))) {
-        std::vector<std::string> names;
-        for (const auto& [name, device] : pipeline.devices) names.push_back(name);
-        return usage(
-            "--as " + engine::printable(arguments.value("as")) + " matches no device of " + pipeline.file.string(),
-            "known: " + engine::join(names, ", "));
-    }
-    return usage("on-box runs are not in this version of qkd-macsec",
-                 "set mode = \"offbox\" and run from a host that reaches all members");
+    return engine::as_member(std::move(pipeline), arguments.value("as"));
 }
 
 Result<engine::RunOptions> run_options(const engine::Pipeline& pipeline, const Arguments& arguments) {
@@ -152,8 +145,9 @@ Result<Work> prepare(const Arguments& arguments) {
     const std::string findings = findings_text(loaded.findings, colour_wanted(arguments, STDERR_FILENO));
     std::fwrite(findings.data(), 1, findings.size(), stderr);
     if (!loaded.ok()) return usage(file + ": " + findings_count(loaded.findings), "nothing was touched");
-    work.pipeline = std::move(loaded.pipeline);
-    if (auto offbox = require_offbox(work.pipeline, arguments); !offbox) return offbox.error();
+    auto side = take_side(std::move(loaded.pipeline), arguments);
+    if (!side) return std::move(side).error();
+    work.pipeline = std::move(*side);
     auto options = run_options(work.pipeline, arguments);
     if (!options) return std::move(options).error();
     work.options = std::move(*options);

@@ -41,8 +41,8 @@ struct Work {
 /// Reads and checks; findings go to standard error. The error says what else is wrong; everything here ends with
 /// exit_usage, before any connection.
 Result<Work> prepare(const Arguments& arguments);
-/// Refuses what only an on-box run can do.
-Result<void> require_offbox(const engine::Pipeline& pipeline, const Arguments& arguments);
+/// The part of the pipeline that this process drives: off-box all of it, on-box what --as says.
+Result<engine::Pipeline> take_side(engine::Pipeline pipeline, const Arguments& arguments);
 Result<engine::RunOptions> run_options(const engine::Pipeline& pipeline, const Arguments& arguments);
 
 class Interrupts;

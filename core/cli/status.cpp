@@ -27,8 +27,8 @@ int status(const Arguments& arguments) {
 Command status_command() {
     return {"status",
             "show which key runs on every link, and how well",
-            {"status PIPELINE [--json] [--link NAME]... [--device NAME]... [-t N] [-v...] [--trace]",
-             "       [--log-format text|json] [--profile FILE]"},
+            {"status PIPELINE [--as DEVICE] [--json] [--link NAME]... [--device NAME]... [-t N]",
+             "       [-v...] [--trace] [--log-format text|json] [--profile FILE]"},
             "Asks the members and prints per link its health, the active key_ID with its age, the start-time of the "
             "next key, and the MKA state of every interface. Reads only.",
             std::vector<Option>{{"json", 0, nullptr, false, "one JSON object instead of tables"}} +

@@ -88,7 +88,7 @@ std::vector<ProbeResult> check_online(const Pipeline& pipeline, PluginHost& host
             }
             if (!pipeline.has(StageKind::key_source)) continue;
             // Any peer of the member: a status is asked for a pair of SAEs.
-            const Member& peer = member.role == Role::initiator ? link.members.back() : link.members.front();
+            const Member& peer = member.role == Role::initiator ? *link.responders().back() : link.initiator();
             jobs.emplace_back([&, &member = member, &peer = peer] {
                 Caller caller(observer, interruption, Place{{}, member.device, {}, {}}, nullptr);
                 probe_kme(pipeline, host, pipeline.kmes.at(member.kme), member.sae, peer.sae, caller, prober);

@@ -99,7 +99,8 @@ class Crew {
     void report_mka();
 
     [[nodiscard]] std::vector<MemberRun>& members() noexcept { return members_; }
-    [[nodiscard]] MemberRun& initiator() noexcept { return members_.front(); }
+    /// Off-box the initiator, on-box the only one there is.
+    [[nodiscard]] MemberRun& front() noexcept { return members_.front(); }
     [[nodiscard]] std::vector<std::string> device_names() const;
     [[nodiscard]] Caller& caller() noexcept { return caller_; }
     [[nodiscard]] const Link& link() const noexcept { return link_; }

@@ -81,8 +81,24 @@ struct Link {
     std::string key_chain;
     Cipher cipher = Cipher::gcm_aes_xpn_256;
     std::string ckn_prefix;       ///< empty: CKN is a hash; else prefix + UUID without dashes
-    std::vector<Member> members;  ///< the initiator first
+    std::vector<Member> members;  ///< driven by this process; off-box all of them, the initiator first
+    std::vector<Member> peers;    ///< on-box: driven by processes of their own, the initiator first if it is one of them
     Noun key_ids;                 ///< plugin empty when the pipeline has no key-id-transport stage
+
+    /// Member or peer. Every link has exactly one.
+    [[nodiscard]] const Member& initiator() const noexcept {
+        return !peers.empty() && peers.front().role == Role::initiator ? peers.front() : members.front();
+    }
+    /// In file order, but for a responder that this process drives while others drive the rest: it comes first.
+    [[nodiscard]] std::vector<const Member*> responders() const {
+        std::vector<const Member*> all;
+        for (const auto* list : {&members, &peers}) {
+            for (const auto& member : *list) {
+                if (member.role == Role::responder) all.push_back(&member);
+            }
+        }
+        return all;
+    }
 };
 
 class Tables;  // the values behind ConfigView, see pipeline_file.cpp
@@ -98,6 +114,7 @@ struct Pipeline {
     std::vector<StagePolicy> stages;  ///< in file order
     CommitPolicy commit;
     milliseconds dec_retry_window{10000};
+    milliseconds peer_wait{120000};  ///< on-box: how long a member waits for the others
     KmeLoss on_kme_loss = KmeLoss::keep;
     std::optional<milliseconds> max_key_age;
     std::map<std::string, Device> devices;

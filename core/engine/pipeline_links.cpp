@@ -172,7 +172,9 @@ void read_key_ids(Draft& draft, const TomlValue* table, const std::string& link_
     const std::string plugin_name = plugin->descriptor->name;
     const auto provided = split(plugin->stage(StageKind::key_id_transport)->provides, ' ');
     const bool onbox = draft.pipeline.mode == Mode::onbox;
-    if (std::find(provided.begin(), provided.end(), onbox ? "in-process" : "one-end") != provided.end()) {
+    const bool wrong_place =
+        std::find(provided.begin(), provided.end(), onbox ? "in-process" : "one-end") != provided.end();
+    if (wrong_place) {
         draft.findings.error(name.place,
                              "plugin '" + plugin_name +
                                  (onbox ? "' works within one process, and mode is \"onbox\""
@@ -183,6 +185,12 @@ void read_key_ids(Draft& draft, const TomlValue* table, const std::string& link_
     const TableSpec spec{label, place, plugin_name, fields_of(fields_of_plugin(*plugin), Scope::key_ids), {"plugin"}};
     const auto index = keep_table(draft, spec, entries_of(*table, label), "link." + link.name + ".key_ids", sound);
     if (!wanted) return;
+    const bool authenticated = std::find(provided.begin(), provided.end(), "authenticated") != provided.end();
+    if (onbox && sound && !wrong_place && !authenticated &&
+        draft.tables->tables.at(index).values.find("secret") == nullptr) {
+        draft.findings.error(place, "missing key 'secret' in " + label + ": on-box nothing else tells a forged key_ID",
+                             "secret = \"file:...\", with the same 32 random octets on every member");
+    }
     link.key_ids = {link.name, plugin_name, index};
     more.transport = plugin;
     more.transport_place = name.place;

@@ -32,6 +32,10 @@ constexpr std::array key_source_fields = {
     Field{core_scope, FieldType::duration, "max_key_age", false, nullptr, "1m..365d",
           "Age of a key after which a run that gets no new one raises an error, or closes the link."},
 };
+constexpr std::array key_id_transport_fields = {
+    Field{core_scope, FieldType::duration, "wait", false, "2m", "1s..30m",
+          "On-box: how long a responder waits for a new key_ID, and the initiator for the answers."},
+};
 constexpr std::array commit_fields = {
     Field{core_scope, FieldType::one_of, "rollover", false, "key-chain", "key-chain|pre-shared-key",
           "How the device changes key."},
@@ -208,6 +212,9 @@ bool read_stage(Draft& draft, const TomlValue& table) {
         if (*kind == StageKind::key_source) {
             for (const auto& field : key_source_fields) spec.fields.push_back(&field);
         }
+        if (*kind == StageKind::key_id_transport) {
+            for (const auto& field : key_id_transport_fields) spec.fields.push_back(&field);
+        }
         if (*kind == StageKind::commit) {
             for (const auto& field : commit_fields) spec.fields.push_back(&field);
         }
@@ -226,6 +233,8 @@ bool read_stage(Draft& draft, const TomlValue& table) {
         if (*kind == StageKind::key_source && values.find("dec_retry_window") != nullptr) {
             read_key_source(draft, values);
         }
+        if (*kind == StageKind::key_id_transport && values.find("wait") != nullptr)
+            draft.pipeline.peer_wait = values.duration("wait");
         if (*kind == StageKind::commit) read_commit(draft, values);
     }
     draft.pipeline.stages.push_back(std::move(policy));

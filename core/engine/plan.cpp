@@ -14,7 +14,7 @@ Result<void> plan_link(Crew& crew, PluginHost& host, Memory& memory, const RunOp
         !r) {
         return r;
     }
-    auto record = memory.load(crew.initiator().caller, crew.spec(StageKind::persist, "load"), crew.link().name);
+    auto record = memory.load(crew.front().caller, crew.spec(StageKind::persist, "load"), crew.link().name);
     if (!record) return std::move(record).error();
     if (auto r = crew.connect(); !r) return r;
 

@@ -18,6 +18,8 @@ constexpr std::array table{
     Transition{Step::prepare, Outcome::failed, Step::end},
     Transition{Step::reserve, Outcome::done, Step::stage},
     Transition{Step::reserve, Outcome::key_gone, Step::reserve},
+    Transition{Step::reserve, Outcome::superseded, Step::reserve},
+    Transition{Step::reserve, Outcome::unchanged, Step::end},
     Transition{Step::reserve, Outcome::failed, Step::retract},
     Transition{Step::stage, Outcome::done, Step::commit},
     Transition{Step::stage, Outcome::failed, Step::undo},
@@ -119,6 +121,8 @@ const char* to_string(Outcome outcome) noexcept {
         case Outcome::no_keys: return "no_keys";
         case Outcome::groundwork: return "groundwork";
         case Outcome::key_gone: return "key_gone";
+        case Outcome::superseded: return "superseded";
+        case Outcome::unchanged: return "unchanged";
         case Outcome::too_soon: return "too_soon";
     }
     return "?";

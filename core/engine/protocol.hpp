@@ -4,7 +4,7 @@
 //   connect -> reconcile -> prepare -> reserve -> stage -> commit -> confirm -> verify -> persist -> end
 //                 |                    |    ^        |        |          |         |
 //                 |                    +----+ key    +--------+----------+---------+--> undo -> retract -> end
-//                 |                      is gone
+//                 |                      is gone, or another one is offered
 //                 +--(a key that all members have already)-----------> verify
 //
 // Where the members have no fallback in common, prepare -> stage -> commit -> confirm -> reconcile lays one first.
@@ -43,6 +43,8 @@ enum class Outcome : std::uint8_t {
     no_keys,     ///< connect: the pipeline has no commit stage, there is nothing to rotate
     groundwork,  ///< prepare, confirm: a common fallback goes first, in a round of its own, and no new key with it
     key_gone,    ///< reserve: a KME used the key up with an answer that was lost; once per rotation
+    superseded,  ///< reserve, on-box: the initiator began anew with another key
+    unchanged,   ///< reserve, on-box: the initiator has no new key, and the link is on the last one
     too_soon     ///< verify: broken off while the key can still be taken away everywhere
 };
 const char* to_string(Outcome outcome) noexcept;

@@ -18,7 +18,7 @@ Result<void> Rotation::stage() {
     // Waiting for the devices' turn may have taken its time: sessions may be gone, and the start-time must be ahead by the lead.
     if (auto r = crew_.connect(); !r) return r;
     if (auto r = gate_clocks(); !r) return r;
-    if (auto r = choose_start_time(); !r) return r;
+    if (auto r = settle_start_time(); !r) return r;
     comment_ = "qkd-macsec " + link_.name + " " + shared_.run_id + (groundwork_ ? " fallback" : "");
     if (auto r = make_changes(); !r) return r;
     fill_key();
@@ -53,7 +53,7 @@ Result<void> Rotation::check_unmoved(const std::vector<std::vector<ConfiguredKey
 
 Result<void> Rotation::make_changes() {
     const std::size_t octets = cak_octets(link_.cipher);
-    if (reconciliation_.base == nullptr) {
+    if (reconciliation_.base == nullptr && !onbox()) {
         auto key = random_key(octets);
         if (!key) return std::move(key).error();
         first_key_ = std::move(*key);
@@ -61,24 +61,31 @@ Result<void> Rotation::make_changes() {
     fallback_is_fresh_ = reconciliation_.fallback == nullptr;
     if (const ConfiguredKey* ours = reconciliation_.fallback; ours != nullptr) {
         fallback_key_ = {ours->ckn, ours->cak.clone()};
+    } else if (onbox()) {
+        // Random keys would not be the others'.
+        fallback_key_ = groundwork_ ? RandomKey{next_ckn_, crew_.front().key.clone()} : RandomKey{};
     } else if (reconciliation_.needs_groundwork || !reconciliation_.fallback_is_common) {
         auto key = random_key(octets);
         if (!key) return std::move(key).error();
         fallback_key_ = std::move(*key);
     }
     ChangeKeys keys;
-    if (!groundwork_) keys.next = {next_ckn_, &crew_.initiator().key, start_};
+    if (!groundwork_) keys.next = {next_ckn_, &crew_.front().key, start_};
     // The base key lives in a member's state, which is read anew before the change is over: hence the copy.
     base_.ckn = reconciliation_.base != nullptr ? reconciliation_.base->ckn : first_key_.ckn;
     base_.cak = reconciliation_.base != nullptr ? reconciliation_.base->cak.clone() : first_key_.cak.clone();
     keys.base = {base_.ckn, &base_.cak, std::nullopt};
     keys.base.start = *start_ - first_key_age;
     keys.fallback = {fallback_key_.ckn, &fallback_key_.cak, std::nullopt};
-    if (pipeline_.commit.rollover == Rollover::pre_shared_key || groundwork_) start_.reset();
+    if (immediate() || groundwork_) start_.reset();
     changes_.clear();
     for (std::size_t i = 0; i < readings_.size(); ++i) {
         changes_.push_back(make_change(reconciliation_, readings_, i, pipeline_.commit.rollover, keys, record_.own_ckns,
                                        crew_.members()[i].edits.get()));
+        if (!onbox()) continue;
+        auto& change = changes_.back();
+        std::erase_if(change.add_to_chain, [](const NamedKey& key) { return key.ckn.empty(); });
+        if (change.fallback && change.fallback->ckn.empty()) change.fallback.reset();
     }
     return {};
 }
@@ -213,7 +220,7 @@ Result<void> Rotation::read_back(const char* when) {
 }
 
 Rotation::Ended Rotation::confirm() {
-    if (pipeline_.commit.rollover == Rollover::pre_shared_key) {
+    if (immediate()) {
         if (auto r = wait_until_live(Cancel::allowed); !r) return std::move(r).error();
     }
     // A clock that jumped after the first look would change key at another moment than the others.
@@ -248,7 +255,11 @@ Rotation::Ended Rotation::confirm() {
         }
         return {};
     });
+    if (onbox()) {
+        if (auto r = settle_with_peers(); !r) return std::move(r).error();
+    }
     if (!groundwork_) return Outcome::done;
+    if (onbox()) end_groundwork();
     // What stands now is as good as what stood before, and better to build on: nothing of it is undone later.
     leases_.release();
     progress_.assign(progress_.size(), Progress{});

@@ -12,7 +12,7 @@ constexpr unsigned withdraw_attempts = 3;
 }  // namespace
 
 Result<void> Rotation::load_record() {
-    auto record = memory_.load(crew_.initiator().caller, crew_.spec(StageKind::persist, "load"), link_.name);
+    auto record = memory_.load(crew_.front().caller, crew_.spec(StageKind::persist, "load"), link_.name);
     if (!record) return std::move(record).error();
     record_ = std::move(*record);
     return {};
@@ -74,6 +74,7 @@ void Rotation::compare_with_memory() {
 void Rotation::look_at_members() {
     readings_ = crew_.readings();
     reconciliation_ = reconcile(readings_, record_.own_ckns, pipeline_.commit.rollover);
+    if (onbox()) judge_own_key();
 }
 
 Result<void> Rotation::withdraw_leftovers() {
@@ -188,11 +189,12 @@ Rotation::Ended Rotation::prepare() {
     if (auto r = ensure_certificates(); !r) return std::move(r).error();
     if (auto r = crew_.difference(); !r) return std::move(r).error();
     if (auto r = check_prepared(); !r) return std::move(r).error();
-    if (groundwork_ && reconciliation_.needs_groundwork) {
+    if (groundwork_ && !onbox() && reconciliation_.needs_groundwork) {
         return Error{ErrorCode::conflict, Retry::safe,
                      "link " + link_.name + ": the common fallback that was just laid is not there any more",
                      "somebody else changes the members; see `show system commit` there, then run again"};
     }
+    if (onbox()) return Outcome::done;  // what this round does is settled with the peers
     groundwork_ = reconciliation_.needs_groundwork && pipeline_.commit.rollover == Rollover::key_chain;
     if (!groundwork_) return Outcome::done;
     crew_.caller().log(LogLevel::notice, "the members have no fallback in common; laying one before the new key",
@@ -215,7 +217,7 @@ Result<void> Rotation::ensure_certificates() {
 
 void Rotation::try_certificate(MemberRun& m) {
     const bool first = m.member->role == Role::initiator;
-    const std::string& peer = first ? crew_.members().back().member->sae : crew_.initiator().member->sae;
+    const std::string& peer = first ? link_.responders().back()->sae : link_.initiator().sae;
     CallSpec spec = crew_.spec(StageKind::key_source, "try-certificate");
     spec.look = true;
     spec.retry.attempts = 1;

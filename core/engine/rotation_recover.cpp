@@ -22,6 +22,7 @@ Result<void> Rotation::load_journal() {
                        "run " + dead_->run_id + " ended " + (dead_->ended ? "after" : "in") + " step " +
                            to_string(dead_->step) + "; resolving what it left",
                        "connect");
+    record_.generation = std::max(record_.generation, dead_->generation);
     for (const auto& ckn : dead_->own_ckns) {
         auto& own = record_.own_ckns;
         if (std::find(own.begin(), own.end(), ckn) == own.end()) own.insert(own.begin(), ckn);
@@ -101,7 +102,10 @@ std::string Rotation::why_not_reuse() {
         dead_->members.front().device != members.front().member->device) {
         return "the link has other members now";
     }
-    if (dead_->members.front().key.size() != cak_octets(link_.cipher)) return "the link has another cipher now";
+    if (onbox() && initiates() && dead_->generation != 0) return "its key_ID was offered in a rotation that is over";
+    // A responder may have asked and not noted the answer.
+    const bool asks_again = onbox() && !initiates() && dead_->members.front().key.empty();
+    if (!asks_again && dead_->members.front().key.size() != cak_octets(link_.cipher)) return "the link has another cipher now";
     auto ckn = derive_ckn(link_.name, dead_->key_id, link_.ckn_prefix);
     if (!ckn || *ckn != dead_->ckn) return "the link names its keys in another way now";
     if (pipeline_.commit.rollover == Rollover::key_chain) {
@@ -129,17 +133,21 @@ void Rotation::take_over_dead_key() {
     }
     key_id_ = dead_->key_id;
     next_ckn_ = dead_->ckn;
-    if (const std::string why = why_not_reuse(); !why.empty()) {
-        audit("unused", "not used any more: " + why);
-        crew_.caller().log(LogLevel::notice, "key " + key_id_ + " of the dead run is not used: " + why, "reserve");
-        key_id_.clear();
-        next_ckn_.clear();
-        dead_.reset();
-        return;
-    }
+    if (const std::string why = why_not_reuse(); !why.empty()) return give_up_dead_key(why);
     for (auto& m : crew_.members()) m.key = dead_->member(m.member->device)->key.clone();
     audit("resumed", "the run that minted it died; this run goes on with the key");
     crew_.caller().log(LogLevel::notice, "going on with key " + key_id_ + " of the dead run", "reserve");
+}
+
+void Rotation::give_up_dead_key(const std::string& why) {
+    dead_taken_ = true;
+    key_id_ = dead_->key_id;
+    next_ckn_ = dead_->ckn;
+    audit("unused", "not used any more: " + why);
+    crew_.caller().log(LogLevel::notice, "key " + key_id_ + " of the dead run is not used: " + why, "reserve");
+    key_id_.clear();
+    next_ckn_.clear();
+    dead_.reset();
 }
 
 Result<void> Rotation::note(const std::function<void(JournalEntry&)>& change) {

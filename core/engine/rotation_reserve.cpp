@@ -19,16 +19,12 @@ bool is_kme_loss(const Error& error) {
 }  // namespace
 
 Rotation::Ended Rotation::reserve() {
+    if (onbox()) return initiates() ? lead_peers() : follow();
     // Devices before SAE pairs, everywhere: nobody waits the other way round.
     if (transport_commits()) {
         if (auto r = take_leases(); !r) return std::move(r).error();
     }
-    std::vector<std::string> pairs;
-    const auto& initiator = *crew_.initiator().member;
-    for (const auto& m : crew_.members()) {
-        if (m.member->role == Role::responder) pairs.push_back(initiator.sae + " > " + m.member->sae);
-    }
-    auto pair_lease = shared_.sae_pairs.take(pairs, link_.name, pair_patience(), shared_.interruption.token());
+    auto pair_lease = take_sae_pairs();
     if (!pair_lease) return std::move(pair_lease).error();
 
     if (auto r = crew_.connect(); !r) return std::move(r).error();
@@ -57,9 +53,14 @@ Rotation::Ended Rotation::reserve() {
     return Outcome::done;
 }
 
-Result<void> Rotation::take_key() {
-    take_over_dead_key();
-    auto begun = note([&](JournalEntry& entry) {
+Result<Leases::Held> Rotation::take_sae_pairs() {
+    std::vector<std::string> pairs;
+    for (const auto* responder : link_.responders()) pairs.push_back(link_.initiator().sae + " > " + responder->sae);
+    return shared_.sae_pairs.take(pairs, link_.name, pair_patience(), shared_.interruption.token());
+}
+
+Result<void> Rotation::begin_entry(bool asks) {
+    return note([&](JournalEntry& entry) {
         std::vector<JournalMember> known = std::move(entry.members);
         entry = JournalEntry{};
         entry.run_id = shared_.run_id;
@@ -79,9 +80,13 @@ Result<void> Rotation::take_key() {
                 into.maybe_consumed = left->maybe_consumed;
             }
         }
-        entry.members.front().asked = true;
+        if (asks) entry.members.front().asked = true;
     });
-    if (!begun) return begun;
+}
+
+Result<void> Rotation::take_key() {
+    take_over_dead_key();
+    if (auto begun = begin_entry(true); !begun) return begun;
     if (!key_id_.empty()) return {};
     return mint();
 }
@@ -91,7 +96,9 @@ milliseconds Rotation::commit_time() const {
 }
 
 milliseconds Rotation::lead() const {
-    return lead_of(pipeline_.commit, record_.commit_time);
+    const auto lead = lead_of(pipeline_.commit, record_.commit_time);
+    // The responders commit after the initiator, not beside it.
+    return onbox() && !pipeline_.commit.lead ? lead + 2 * commit_time() : lead;
 }
 
 Result<void> Rotation::check_times() {
@@ -126,16 +133,15 @@ Result<void> Rotation::choose_start_time() {
 }
 
 Result<void> Rotation::mint() {
-    auto& m = crew_.initiator();
+    auto& m = crew_.front();
     MintRequest request;
     request.count = 1;
     request.bits = static_cast<unsigned>(cak_octets(link_.cipher) * 8);
-    for (const auto& other : crew_.members()) {
-        if (other.member->role != Role::responder) continue;
+    for (const auto* other : link_.responders()) {
         if (request.peer_sae.empty()) {
-            request.peer_sae = other.member->sae;
+            request.peer_sae = other->sae;
         } else {
-            request.additional_saes.push_back(other.member->sae);
+            request.additional_saes.push_back(other->sae);
         }
     }
     auto keys = m.caller(crew_.spec(StageKind::key_source, "mint"), m.source.name, [&](Context& context) {
@@ -180,7 +186,7 @@ Error Rotation::bad_keys(const MemberRun& m, const char* call) const {
 }
 
 bool Rotation::transport_commits() {
-    const auto* info = crew_.initiator().transport.plugin->stage(StageKind::key_id_transport);
+    const auto* info = crew_.front().transport.plugin->stage(StageKind::key_id_transport);
     return std::string_view(info->provides).find("commits") != std::string_view::npos;
 }
 
@@ -194,8 +200,8 @@ Result<void> Rotation::hand_over_key_id() {
     notice_.key_ids = {key_id_};
     notice_.start = pipeline_.commit.rollover == Rollover::key_chain ? *start_ : UtcSeconds{};
     notice_.sequence = notice_.generation;
-    notice_.sender = crew_.initiator().member->device;
-    notice_.expires = std::chrono::floor<std::chrono::seconds>(crew_.initiator().clock.now) +
+    notice_.sender = crew_.front().member->device;
+    notice_.expires = std::chrono::floor<std::chrono::seconds>(crew_.front().clock.now) +
                       std::chrono::duration_cast<std::chrono::seconds>(lead()) + notice_life_time;
     // From here on both ends may hold a notice, whether or not the call is answered.
     for (auto& progress : progress_) progress.notice = true;
@@ -205,7 +211,7 @@ Result<void> Rotation::hand_over_key_id() {
     for (auto& m : crew_.members()) {
         if (m.member->role == Role::responder) responders.push_back(end_of(m));
     }
-    auto& initiator = crew_.initiator();
+    auto& initiator = crew_.front();
     auto announced = initiator.caller(
         crew_.spec(StageKind::key_id_transport, "announce"), initiator.transport.name, [&](Context& context) {
             return initiator.transport->announce(context, end_of(initiator), responders, notice_);
@@ -234,7 +240,7 @@ Result<void> Rotation::hand_over_key_id() {
 }
 
 bool Rotation::transport_writes() {
-    const auto* info = crew_.initiator().transport.plugin->stage(StageKind::key_id_transport);
+    const auto* info = crew_.front().transport.plugin->stage(StageKind::key_id_transport);
     return *info->needs != '\0';
 }
 
@@ -254,7 +260,7 @@ Result<void> Rotation::fetch() {
 
 Result<void> Rotation::fetch_at(MemberRun& m) {
     FetchRequest request;
-    request.peer_sae = crew_.initiator().member->sae;
+    request.peer_sae = link_.initiator().sae;
     request.ids = {key_id_};
     request.bits = static_cast<unsigned>(cak_octets(link_.cipher) * 8);
     bool asked_before = false;
@@ -314,7 +320,7 @@ Result<std::vector<Key>> Rotation::ask_again(MemberRun& m, const FetchRequest& r
 }
 
 Result<void> Rotation::compare_keys() {
-    const auto& reference = crew_.initiator();
+    const auto& reference = crew_.front();
     for (const auto& m : crew_.members()) {
         if (m.key.same_as(reference.key)) continue;
         return Error{ErrorCode::conflict, Retry::safe,

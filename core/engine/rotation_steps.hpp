@@ -1,7 +1,7 @@
 // The rotation of one link as a class: its steps, its undo, and what it knows. The steps live in one file each:
 // rotation.cpp (the walk along the table of protocol.hpp), rotation_recover.cpp, rotation_reconcile.cpp,
 // rotation_reserve.cpp, rotation_commit.cpp, rotation_verify.cpp, rotation_undo.cpp, rotation_kme_loss.cpp,
-// rotation_withdraw.cpp.
+// rotation_withdraw.cpp; and rotation_peers.cpp for on-box, where other processes drive the other members.
 #pragma once
 
 #include <atomic>
@@ -42,6 +42,12 @@ class Rotation {
         bool committed = false;  ///< the confirmed commit was sent; it may be in effect
         bool confirmed = false;  ///< the confirm was sent; it may be in effect
     };
+    /// On-box: what the rotation brings about before it walks on or begins again.
+    enum class Round : std::uint8_t {
+        schedule,  ///< the new key
+        fallback,  ///< a common fallback key; the new key comes in the round after it
+        first      ///< the first key of a link that is down, in force at once
+    };
     /// Walks along the table until it ends.
     void walk();
     Ended perform(Step step);
@@ -65,6 +71,7 @@ class Rotation {
     [[nodiscard]] std::string why_not_reuse();
     /// Takes the dead run's key over, or says what becomes of it.
     void take_over_dead_key();
+    void give_up_dead_key(const std::string& why);
 
     // journal
     /// Changes the entry and writes it; when it returns, it is on the disk. Thread-safe.
@@ -103,6 +110,9 @@ class Rotation {
     // reserve
     Ended reserve();
     Result<void> take_key();
+    Result<Leases::Held> take_sae_pairs();
+    /// A journal entry for the key of this rotation, with what a dead run noted of it. `asks`: for a new key, next.
+    Result<void> begin_entry(bool asks);
     [[nodiscard]] milliseconds lead() const;
     /// How long a commit takes on these devices: measured, else assumed.
     [[nodiscard]] milliseconds commit_time() const;
@@ -124,6 +134,44 @@ class Rotation {
     Result<std::vector<Key>> ask_again(MemberRun& m, const FetchRequest& request);
     Result<void> compare_keys();
     Result<void> acknowledge();
+
+    // peers: members that other processes drive, see rotation_peers.cpp. All but the first three are on-box only.
+    [[nodiscard]] bool onbox() const;
+    [[nodiscard]] bool initiates() const;
+    /// Does the key take effect with the commit?
+    [[nodiscard]] bool immediate() const;
+    /// A scheduled key of a dead run that the others may not have is to go.
+    void judge_own_key();
+    [[nodiscard]] Round choose_round();
+    [[nodiscard]] bool has_common_fallback();
+    [[nodiscard]] Round round_of(const KeyIdNotice& offer) const;
+    void begin_round(Round round);
+    Result<void> settle_start_time();
+    /// Held while a transport commits on the device; nothing where it does not.
+    Result<Leases::Held> lease_for_transport();
+    Result<void> announce(NoticeKind kind, Cancel cancel);
+    Result<void> answer();
+    Ended lead_peers();
+    class PeerWait;
+    Result<void> await_answers();
+    Result<KeyIdNotice> receive(NoticeMark after, milliseconds timeout, bool judge_expiry);
+    Result<KeyIdNotice> await_notice(NoticeMark after, const std::function<bool(const KeyIdNotice&)>& wanted);
+    Ended follow();
+    Result<void> take_offer();
+    /// No new notice came: is the link on the key of the last one?
+    Ended no_news(Error error);
+    /// The device wants its KME asked although the key_ID is not new.
+    Result<void> compare_with_kme(const ConfiguredKey& active);
+    /// Lock, load, check and discard, before the responder promises anything.
+    Result<void> rehearse();
+    /// Armed, and the answers to it.
+    Result<void> settle_with_peers();
+    void end_groundwork();
+    /// Has the initiator withdrawn the key that waits for its start-time?
+    bool heed_withdrawal();
+    /// The key did not come alive, or the others do not have it: it goes here, also after its start-time.
+    void abandon();
+    Result<void> say_withdrawn();
 
     // stage
     Result<void> stage();
@@ -154,7 +202,8 @@ class Rotation {
     // verify
     Ended verify();
     /// Is there time to withdraw a key on every member before it becomes active?
-    [[nodiscard]] bool before_start();
+    [[nodiscard]] bool before_start() { return before_start(pipeline_.commit.assumed_commit); }
+    [[nodiscard]] bool before_start(milliseconds needed);
     /// The member's clock now, rounded up.
     Result<UtcMillis> read_clock(MemberRun& m);
     [[nodiscard]] UtcMillis latest_clock();
@@ -250,6 +299,8 @@ class Rotation {
     std::atomic<bool> lost_kme_{false};         ///< it was a KME that failed
     bool minted_twice_ = false;                 ///< a key was used up by a lost answer already
     std::atomic<bool> key_gone_{false};
+    Round round_ = Round::schedule;
+    bool abandon_ = false;       ///< on-box: the key goes, whatever the time
     bool withdraw_ = false;      ///< decided: the undo takes the confirmed key away before it becomes active
     bool kept_ = false;          ///< it was too late to take a confirmed key away
     bool proven_ = true;         ///< the undo is seen on every member

@@ -32,7 +32,7 @@ Result<void> Rotation::undo_commit(MemberRun& m, bool withdraw, Call&& call) {
         if (what != Undo::withdraw) return {};
         auto now = read_clock(m);
         if (!now) return std::move(now).error();
-        if (*now + pipeline_.commit.assumed_commit >= *start_) {
+        if (!abandon_ && *now + pipeline_.commit.assumed_commit >= *start_) {
             return Error{ErrorCode::conflict, Retry::safe,
                          "device " + m.member->device + ": too late to withdraw the new key before its start-time",
                          "run again; the next run repairs forward"};
@@ -63,7 +63,7 @@ Result<void> Rotation::undo() {
         proven_ = false;
         return leases;
     }
-    if (withdraw_ && !before_start()) withdraw_ = false;
+    if (withdraw_ && !abandon_ && !before_start()) withdraw_ = false;
     const bool any_confirmed =
         std::any_of(progress_.begin(), progress_.end(), [](const Progress& progress) { return progress.confirmed; });
     // Active, or about to be: taking it away now could leave a member alone. The next run repairs forward.
@@ -74,7 +74,7 @@ Result<void> Rotation::undo() {
 }
 
 Result<void> Rotation::retract() {
-    auto retracted = retract_notices();
+    auto retracted = onbox() && initiates() ? say_withdrawn() : retract_notices();
     leases_.release();
     if (!retracted) proven_ = false;
     return retracted;

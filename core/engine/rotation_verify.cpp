@@ -21,7 +21,7 @@ constexpr milliseconds longest_poll{5000};
 
 Rotation::Ended Rotation::verify() {
     leases_.release();
-    if (pipeline_.commit.rollover == Rollover::pre_shared_key && !adopted_) {
+    if (immediate() && !adopted_) {
         // Live before the confirm; a member may have gone down since.
         auto read = crew_.read_mka(Cancel::never);
         if (read && not_live().empty()) {
@@ -41,7 +41,19 @@ Rotation::Ended Rotation::verify() {
         return Outcome::done;
     }
     auto live = wait_until_live(Cancel::allowed);
-    if (!live && live.error().code == ErrorCode::cancelled) {
+    if (onbox() && !live) {
+        if (live.error().code == ErrorCode::cancelled && !abandon_ && before_start()) {
+            // All members have it, and each of them is driven by itself: the next run verifies.
+            report_.result = LinkResult::pending;
+            return Outcome::done;
+        }
+        if (live.error().code == ErrorCode::cancelled && !abandon_) live = wait_until_live(Cancel::never);
+        if (!live && schedules() && start_) {
+            abandon();
+            failure_ = std::move(live).error();
+            return Outcome::too_soon;
+        }
+    } else if (!live && live.error().code == ErrorCode::cancelled) {
         withdraw_ = !adopted_ && before_start();
         if (withdraw_) {
             failure_ = std::move(live).error();
@@ -58,7 +70,7 @@ Rotation::Ended Rotation::verify() {
     return Outcome::done;
 }
 
-bool Rotation::before_start() {
+bool Rotation::before_start(milliseconds needed) {
     if (!start_) return false;
     // A member that does not answer cannot be asked; the others' clocks are as good, within max_clock_skew.
     (void)crew_.each([&](MemberRun& m) { return crew_.reconnect(m, Cancel::never); });
@@ -68,7 +80,7 @@ bool Rotation::before_start() {
         if (auto now = read_clock(m); now) latest = std::max(latest, *now);
     }
     return latest != UtcMillis{} &&
-           latest + pipeline_.commit.max_clock_skew + pipeline_.commit.assumed_commit < *start_;
+           latest + pipeline_.commit.max_clock_skew + needed < *start_;
 }
 
 Result<UtcMillis> Rotation::read_clock(MemberRun& m) {
@@ -149,6 +161,11 @@ Result<void> Rotation::poll_until_live(Cancel cancel) {
         } else {
             wait = std::chrono::duration_cast<milliseconds>((begin - now) / 2);
         }
+        if (!live && heed_withdrawal()) {
+            return Error{ErrorCode::conflict, Retry::safe,
+                         "link " + link_.name + ": " + notice_.sender + " withdrew key " + key_id_,
+                         "see what `qkd-macsec run --as " + notice_.sender + "` says there"};
+        }
         // How fast device time passes is measured, never assumed; the first look is soon followed by a second.
         const auto here = Steady::now();
         if (!last) {
@@ -200,6 +217,7 @@ Result<void> Rotation::persist() {
         record_.ckn = next_ckn_;
     }
     record_.rollover = to_string(pipeline_.commit.rollover);
+    if (onbox() && !adopted_ && immediate()) record_.fallback_ckn = base_.ckn;  // the key that was replaced, at all members
     record_.start = start_;
     record_.saved = std::chrono::floor<std::chrono::seconds>(latest_clock());
     record_.pending_key_id.clear();
@@ -218,8 +236,8 @@ Result<void> Rotation::persist() {
 Result<void> Rotation::save_record(Cancel cancel) {
     if (!memory_) return {};
     record_.link = link_.name;
-    auto saved = memory_.save(crew_.initiator().caller, crew_.spec(StageKind::persist, "save", cancel), record_);
-    for (auto& m : crew_.members()) copy_stage(StageKind::persist, *crew_.initiator().report, *m.report);
+    auto saved = memory_.save(crew_.front().caller, crew_.spec(StageKind::persist, "save", cancel), record_);
+    for (auto& m : crew_.members()) copy_stage(StageKind::persist, *crew_.front().report, *m.report);
     return saved;
 }
 

@@ -27,6 +27,10 @@ struct RunOptions {
     SessionPool* sessions = nullptr;
 };
 
+/// An on-box pipeline as one of its members runs it: the links that have `device`, each with that member to drive and the
+/// others as peers. An error names the devices there are.
+Result<Pipeline> as_member(Pipeline pipeline, const std::string& device);
+
 /// Indices into Pipeline::links. An error names the word that matches nothing.
 Result<std::vector<std::size_t>> select_links(const Pipeline& pipeline, const RunOptions& options);
 

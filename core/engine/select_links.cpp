@@ -1,9 +1,39 @@
 // Which links a command works on.
 #include <algorithm>
+#include <utility>
 
 #include "engine/run.hpp"
+#include "engine/text.hpp"
 
 namespace qkd::engine {
+
+Result<Pipeline> as_member(Pipeline pipeline, const std::string& device) {
+    if (!pipeline.devices.contains(device)) {
+        std::string names;
+        for (const auto& [name, spec] : pipeline.devices) names += (names.empty() ? "" : ", ") + name;
+        return Error{ErrorCode::config, Retry::never,
+                     "--as " + printable(device) + " matches no device of " + pipeline.file.string(),
+                     "known: " + names};
+    }
+    std::vector<Link> links;
+    for (auto& link : pipeline.links) {
+        const auto self = std::find_if(link.members.begin(), link.members.end(),
+                                       [&](const Member& member) { return member.device == device; });
+        if (self == link.members.end()) continue;
+        Member own = std::move(*self);
+        link.members.erase(self);
+        link.peers = std::exchange(link.members, {});
+        link.members.push_back(std::move(own));
+        links.push_back(std::move(link));
+    }
+    if (links.empty()) {
+        return Error{ErrorCode::config, Retry::never,
+                     "device " + device + " is a member of no link in " + pipeline.file.string(),
+                     "name a device that is, or add it to a link"};
+    }
+    pipeline.links = std::move(links);
+    return pipeline;
+}
 
 Result<std::vector<std::size_t>> select_links(const Pipeline& pipeline, const RunOptions& options) {
     const auto unknown = [&](const std::string& kind, const std::string& name, const std::string& known) {

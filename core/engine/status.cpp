@@ -49,7 +49,7 @@ LinkStatus look(const Pipeline& pipeline, PluginHost& host, const Link& link, Ob
     auto ready = memory.open(host, pipeline);
     if (ready) ready = crew.assemble(host, {StageKind::connect, StageKind::commit});
     if (ready) {
-        auto remembered = memory.load(crew.initiator().caller, crew.spec(StageKind::persist, "load"), link.name);
+        auto remembered = memory.load(crew.front().caller, crew.spec(StageKind::persist, "load"), link.name);
         if (remembered) record = std::move(*remembered);
     }
     // A member that does not answer must not hide how the others stand.
@@ -83,7 +83,7 @@ LinkStatus look(const Pipeline& pipeline, PluginHost& host, const Link& link, Ob
     status.health = health_of(status);
     if (!status.ckn.empty() && record.ckn == status.ckn) status.key_id = record.key_id;
     if (!status.ckn.empty() && record.pending_ckn == status.ckn) status.key_id = record.pending_key_id;
-    const MemberReading reading{link.members.front().device, &crew.initiator().state, crew.initiator().clock.now};
+    const MemberReading reading{link.members.front().device, &crew.front().state, crew.front().clock.now};
     const KeyView keys = view_keys(reading);
     if (keys.active != nullptr && keys.active->start && keys.active->ckn == status.ckn) {
         status.age = std::chrono::floor<std::chrono::seconds>(reading.now - *keys.active->start);

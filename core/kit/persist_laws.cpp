@@ -25,6 +25,7 @@ LinkRecord record(const std::string& link, std::uint64_t generation) {
     record.own_ckns = {record.ckn, std::string(64, 'd')};
     record.pending_key_id = "22222222-3333-4444-5555-666666666666";
     record.pending_ckn = std::string(64, 'e');
+    record.fallback_ckn = std::string(64, 'd');
     record.commit_time = std::chrono::milliseconds{1700};
     record.start = UtcSeconds{std::chrono::seconds{1795000000 + generation}};
     record.saved = UtcSeconds{std::chrono::seconds{1794999000}};

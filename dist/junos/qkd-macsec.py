@@ -2,8 +2,8 @@
 """Event script of a router: one on-box turn of qkd-macsec. Lies in /var/db/scripts/event/, see event-options.set.
 
 The program, its pipeline and its plugins lie below HOME; PIPELINE has mode = "onbox" and lists this router under its host
-name. Every member of the link has the same files and runs them on its own schedule; they meet through the key_ID transport.
-On-box runs are not in this version of the program yet: it refuses them with a clear word, and so does this script.
+name, with transport = "local". Every member of the link has the same files and starts at the same times; they meet through the
+key_ID transport and wait for each other there, so `wait` of that stage must be longer than their schedules may differ.
 """
 import os
 import socket

@@ -55,7 +55,7 @@ bool good(const LinkRecord& record) {
     };
     return printable(record.link) && printable(record.key_id) && printable(record.previous_key_id) &&
            printable(record.ckn) && printable(record.rollover) && printable(record.pending_key_id) &&
-           printable(record.pending_ckn) && record.commit_time.count() >= 0 &&
+           printable(record.pending_ckn) && printable(record.fallback_ckn) && record.commit_time.count() >= 0 &&
            record.own_ckns.size() <= most_own_ckns &&
            std::all_of(record.own_ckns.begin(), record.own_ckns.end(), printable) && in_range(record.saved) &&
            (!record.start || in_range(*record.start));
@@ -117,6 +117,7 @@ Result<std::string> encode(const LinkRecord& record) {
                                   {"own_ckns", record.own_ckns},
                                   {"pending_key_id", record.pending_key_id},
                                   {"pending_ckn", record.pending_ckn},
+                                  {"fallback_ckn", record.fallback_ckn},
                                   {"commit_ms", record.commit_time.count()},
                                   {"start", nullptr},
                                   {"saved", record.saved.time_since_epoch().count()}};
@@ -131,7 +132,7 @@ Result<std::string> encode(const LinkRecord& record) {
 
 std::optional<LinkRecord> decode(std::string_view text, const std::string& link) {
     const json object = json::parse(text, nullptr, false);
-    if (!object.is_object() || object.size() != 13 || object.value("schema", json()) != json(schema)) {
+    if (!object.is_object() || object.size() != 14 || object.value("schema", json()) != json(schema)) {
         return std::nullopt;
     }
     bool good_so_far = true;
@@ -164,6 +165,7 @@ std::optional<LinkRecord> decode(std::string_view text, const std::string& link)
     record.rollover = text_of(member("rollover"));
     record.pending_key_id = text_of(member("pending_key_id"));
     record.pending_ckn = text_of(member("pending_ckn"));
+    record.fallback_ckn = text_of(member("fallback_ckn"));
     record.commit_time = std::chrono::milliseconds{number_of(member("commit_ms")) & 0xffffffffU};
     if (const json& ckns = member("own_ckns"); ckns.is_array()) {
         for (const json& ckn : ckns) record.own_ckns.push_back(text_of(ckn));

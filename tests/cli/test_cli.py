@@ -302,10 +302,11 @@ class Run(WithPipeline):
 
     def test_on_box(self):
         self.write("onbox.toml", self.text().replace('"offbox"', '"onbox"').replace(
-            '{ plugin = "keyid-memory" }', '{ plugin = "keyid-scp", directory = "/var/tmp/x" }'))
+            '{ plugin = "keyid-memory" }', '{ plugin = "keyid-lldp", acknowledge = true, secret = "env:QKD_LINK_KEY" }'))
         self.refused("run", "onbox.toml", says=["onbox", "--as DEVICE"])
         self.refused("run", "onbox.toml", "--as", "nix", says=["mx1, mx2"])
-        self.refused("run", "onbox.toml", "--as", "mx1", says=["not in this version", "offbox"])
+        for command in ("plan", "status", "serve"):
+            self.refused(command, "onbox.toml", says=["onbox", "--as DEVICE"])
 
     def test_a_failed_link_is_exit_1_with_report_and_profile(self):
         code, out, err = self.call("run", "pipeline.toml", "--report", "report.json", "--profile", "profile.json",

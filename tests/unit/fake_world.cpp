@@ -7,7 +7,6 @@
 
 #include "engine/secrets.hpp"
 #include "qkd/sdk/initial_config.hpp"
-#include "qkd/sdk/key_id_transport.hpp"
 #include "qkd/sdk/key_source.hpp"
 #include "qkd/sdk/plugin.hpp"
 #include "support/test_context.hpp"
@@ -354,29 +353,40 @@ class FakeTransport final : public KeyIdTransport {
         const Lock lock(world.mutex);
         if (auto e = world.enter(self.device, "announce")) return *e;
         for (const auto& responder : responders) world.devices.at(responder.device).notice = true;
-        notice_ = notice;
+        world.notices[notice.link] = notice;
+        if (auto e = world.leave(self.device, "announce")) return *e;
         return {};
     }
-    Result<KeyIdNotice> receive(Context&, const TransportEnd& self, const std::string&, const NoticeFilter&) override {
+    Result<KeyIdNotice> receive(Context&, const TransportEnd& self, const std::string& link,
+                                const NoticeFilter& wanted) override {
         World& world = World::get();
         const Lock lock(world.mutex);
         if (auto e = world.enter(self.device, "receive")) return *e;
-        return notice_;
+        const auto found = world.notices.find(link);
+        if (found == world.notices.end() || found->second.mark() <= wanted.after) {
+            return Error{ErrorCode::not_found, Retry::safe, "no notice that is new", ""};
+        }
+        return found->second;
     }
-    Result<void> acknowledge(Context&, const TransportEnd& self, const KeyIdNotice&) override {
+    Result<void> acknowledge(Context&, const TransportEnd& self, const KeyIdNotice& notice) override {
         World& world = World::get();
         const Lock lock(world.mutex);
         if (auto e = world.enter(self.device, "acknowledge")) return *e;
+        world.answers[self.device] = notice.mark();
+        if (auto e = world.leave(self.device, "acknowledge")) return *e;
         return {};
     }
     Result<std::vector<std::string>> acknowledgements(Context&, const TransportEnd& self,
                                                       std::span<const TransportEnd> responders,
-                                                      const KeyIdNotice&) override {
+                                                      const KeyIdNotice& notice) override {
         World& world = World::get();
         const Lock lock(world.mutex);
         if (auto e = world.enter(self.device, "acknowledgements")) return *e;
         std::vector<std::string> devices;
-        for (const auto& responder : responders) devices.push_back(responder.device);
+        for (const auto& responder : responders) {
+            const auto answer = world.answers.find(responder.device);
+            if (answer != world.answers.end() && answer->second == notice.mark()) devices.push_back(responder.device);
+        }
         return devices;
     }
     Result<void> retract(Context&, const TransportEnd& self, const std::string&) override {
@@ -386,31 +396,33 @@ class FakeTransport final : public KeyIdTransport {
         world.devices.at(self.device).notice = false;
         return {};
     }
-
-  private:
-    static KeyIdNotice notice_;
 };
-KeyIdNotice FakeTransport::notice_;
 
 class FakePersist final : public Persist {
   public:
-    Result<void> configure(const ConfigView&) override { return {}; }
+    Result<void> configure(const ConfigView& config) override {
+        if (const auto at = config.name().find('@'); at != std::string::npos) of_ = config.name().substr(at + 1);
+        return {};
+    }
     Result<void> probe(Context&) override { return {}; }
     Result<std::optional<LinkRecord>> load(Context&, const std::string& link) override {
         World& world = World::get();
         const Lock lock(world.mutex);
-        if (auto e = world.enter({}, "load")) return *e;
-        const auto found = world.records.find(link);
+        if (auto e = world.enter(of_, "load")) return *e;
+        const auto found = world.records.find(of_.empty() ? link : link + "@" + of_);
         if (found == world.records.end()) return std::optional<LinkRecord>{};
         return std::optional<LinkRecord>{found->second};
     }
     Result<void> save(Context&, const LinkRecord& record) override {
         World& world = World::get();
         const Lock lock(world.mutex);
-        if (auto e = world.enter({}, "save")) return *e;
-        world.records[record.link] = record;
+        if (auto e = world.enter(of_, "save")) return *e;
+        world.records[of_.empty() ? record.link : record.link + "@" + of_] = record;
         return {};
     }
+
+  private:
+    std::string of_;  ///< on-box: whose memory this is
 };
 
 constexpr std::array device_stages{
@@ -447,6 +459,9 @@ void World::reset(std::vector<std::string> names) {
     kme_keys.clear();
     handed_out.clear();
     records.clear();
+    notices.clear();
+    answers.clear();
+    dead.clear();
     faults.clear();
     calls.clear();
     on_call = nullptr;
@@ -456,14 +471,24 @@ void World::reset(std::vector<std::string> names) {
     minted = fetched = 0;
 }
 
+std::optional<Error> World::killed(const std::string& device) const {
+    const auto dash = device.find('-');  // "kme-a" is a's
+    if (!dead.contains(dash == std::string::npos ? device : device.substr(dash + 1))) return std::nullopt;
+    return Error{ErrorCode::unreachable, Retry::never, "killed", ""};
+}
+
 std::optional<Error> World::enter(const std::string& device, const std::string& call) {
+    if (auto e = killed(device)) return e;
     calls.push_back(device + " " + call);
     if (on_call) on_call(device, call);
+    if (auto e = killed(device)) return e;
     return fault(device, call, false);
 }
 
 std::optional<Error> World::leave(const std::string& device, const std::string& call) {
+    if (auto e = killed(device)) return e;
     if (on_call) on_call(device, call + " done");
+    if (auto e = killed(device)) return e;
     return fault(device, call, true);
 }
 
@@ -477,12 +502,29 @@ std::optional<Error> World::fault(const std::string& device, const std::string& 
     return std::nullopt;
 }
 
+World::Memory& World::Memory::operator=(const Memory& other) {
+    if (this == &other) return *this;
+    devices = other.devices;
+    kme_keys.clear();
+    for (const auto& [id, key] : other.kme_keys) kme_keys.emplace_back(id, key.clone());
+    handed_out = other.handed_out;
+    records = other.records;
+    notices = other.notices;
+    answers = other.answers;
+    now = other.now;
+    minted = other.minted;
+    fetched = other.fetched;
+    return *this;
+}
+
 World::Memory World::remember() const {
     Memory memory;
     memory.devices = devices;
     for (const auto& [id, key] : kme_keys) memory.kme_keys.emplace_back(id, key.clone());
     memory.handed_out = handed_out;
     memory.records = records;
+    memory.notices = notices;
+    memory.answers = answers;
     memory.now = now;
     memory.minted = minted;
     memory.fetched = fetched;
@@ -495,6 +537,8 @@ void World::go_back(Memory&& memory) {
     for (auto& [id, key] : memory.kme_keys) kme_keys[id] = std::move(key);
     handed_out = std::move(memory.handed_out);
     records = std::move(memory.records);
+    notices = std::move(memory.notices);
+    answers = std::move(memory.answers);
     now = memory.now;
     minted = memory.minted;
     fetched = memory.fetched;

@@ -15,6 +15,7 @@
 #include "engine/model.hpp"
 #include "engine/plugin_host.hpp"
 #include "qkd/sdk/commit.hpp"
+#include "qkd/sdk/key_id_transport.hpp"
 #include "qkd/sdk/persist.hpp"
 
 namespace qkd::test {
@@ -75,7 +76,11 @@ class World {
     std::map<std::string, FakeDevice> devices;
     std::map<std::string, SecretBytes> kme_keys;  ///< key_ID -> key
     std::set<std::string> handed_out;             ///< "kme key_ID": each KME gives a key once
-    std::map<std::string, LinkRecord> records;
+    std::map<std::string, LinkRecord> records;    ///< by link; on-box "link@device"
+    std::map<std::string, KeyIdNotice> notices;   ///< by link, as announced last
+    std::map<std::string, NoticeMark> answers;    ///< by device, as acknowledged last
+    /// On-box: members whose process was killed. Whatever it still tries fails and has no effect.
+    std::set<std::string> dead;
     std::vector<Fault> faults;
     std::vector<std::string> calls;  ///< "device call", in order
     /// Called before a call's effect and, where there is one, after it; with the lock held.
@@ -97,13 +102,23 @@ class World {
         std::vector<std::pair<std::string, SecretBytes>> kme_keys;
         std::set<std::string> handed_out;
         std::map<std::string, LinkRecord> records;
+        std::map<std::string, KeyIdNotice> notices;
+        std::map<std::string, NoticeMark> answers;
         UtcMillis now{};
         unsigned minted = 0, fetched = 0;
+
+        Memory() = default;
+        Memory(const Memory& other) { *this = other; }
+        Memory& operator=(const Memory& other);
+        Memory(Memory&&) = default;
+        Memory& operator=(Memory&&) = default;
+        ~Memory() = default;
     };
     [[nodiscard]] Memory remember() const;
     void go_back(Memory&& memory);
 
   private:
+    [[nodiscard]] std::optional<Error> killed(const std::string& device) const;
     std::optional<Error> fault(const std::string& device, const std::string& call, bool after);
 };
 

@@ -25,6 +25,7 @@ LinkRecord example() {
     record.own_ckns = {record.ckn, std::string(64, 'd')};
     record.pending_key_id = "7f1d3c58-6b7a-4a52-9d0b-2f3c4d5e6a7b";
     record.pending_ckn = std::string(64, 'e');
+    record.fallback_ckn = std::string(64, 'd');
     record.commit_time = std::chrono::milliseconds{2300};
     record.start = UtcSeconds{1795000000s};
     record.saved = UtcSeconds{1794999000s};

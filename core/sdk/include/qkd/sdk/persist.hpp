@@ -28,6 +28,8 @@ struct LinkRecord {
     /// The key that is scheduled but not active yet, written before any device is touched; empty when none is.
     std::string pending_key_id;
     std::string pending_ckn;
+    /// On-box: the fallback key that all members were heard to have; empty when that is not known.
+    std::string fallback_ckn;
     /// How long a commit took at the slowest member, in device time: the latest figure, or the fading largest one.
     std::chrono::milliseconds commit_time{0};
 
