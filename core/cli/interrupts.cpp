@@ -29,10 +29,14 @@ Interrupts::Interrupts(Afterwards afterwards, Hangup hangup) : afterwards_(after
     if (signal_fd_ < 0 || end_fd_ < 0) throw std::system_error(errno, std::generic_category(), "signalfd");
 }
 
-Interrupts::~Interrupts() {
+void Interrupts::stop_listening() {
     const std::uint64_t one = 1;
     [[maybe_unused]] const auto written = ::write(end_fd_, &one, sizeof one);
     if (thread_.joinable()) thread_.join();
+}
+
+Interrupts::~Interrupts() {
+    stop_listening();
     ::close(signal_fd_);
     ::close(end_fd_);
     if (afterwards_ == Afterwards::as_before) ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);

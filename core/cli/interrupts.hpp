@@ -28,6 +28,8 @@ class Interrupts {
 
     /// `told(first)` is called on a thread of its own for every signal.
     void listen(std::function<void(bool first)> told, std::function<void()> hung_up = {});
+    /// From here on neither is called any more; the signals stay blocked.
+    void stop_listening();
     [[nodiscard]] std::stop_token stop() const noexcept { return source_.get_token(); }
 
   private:

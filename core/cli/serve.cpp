@@ -175,7 +175,7 @@ Command serve_command() {
         "serve",
         "rotate again and again, as a service",
         {"serve PIPELINE [--as DEVICE] [--every TIME] [--jitter TIME] [--cycles N]",
-         "      [--link NAME]... [--device NAME]... [-t N] [-v...] [--trace] [--log-format text|json]"},
+         "      [--link NAME]... [--device NAME]... [-t N] [-v...] [--trace]", "      [--log-format text|json]"},
         "Runs a cycle as `run` does every --every, and keeps the sessions to the members open in between. Links that "
         "failed are tried again sooner: after 15 s, then twice as long each time, up to --every.\n"
         "\n"

@@ -157,6 +157,8 @@ Result<Work> prepare(const Arguments& arguments) {
 Session::Session() = default;
 
 Session::~Session() {
+    // A signal that comes now would be logged by a log that is going away.
+    if (interrupts_) interrupts_->stop_listening();
     // The writing thread asks the view for its lines until it is closed.
     if (screen_) screen_->close();
 }

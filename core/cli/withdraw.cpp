@@ -32,8 +32,7 @@ Command withdraw_command() {
     return {
         "withdraw",
         "take pending keys away again, on all members",
-        {"withdraw PIPELINE [--as DEVICE] --link NAME... [-v...] [--trace]",
-         "         [--log-format text|json]"},
+        {"withdraw PIPELINE [--as DEVICE] --link NAME... [-v...] [--trace]", "         [--log-format text|json]"},
         "Deletes the keys of the link that are scheduled but not active yet, on all members, and reverts what an "
         "earlier run left unconfirmed. The key in force stays. A key that becomes active too soon to take it away "
         "everywhere is left, and so is a key that this program did not write.",

@@ -326,7 +326,7 @@ class OnboxTrials : public Onbox, public ::testing::WithParamInterface<Trial> {
         names_ = {"a", "b", "c"};
         names_.resize(GetParam().members);
         begin(GetParam().rollover, GetParam().runs_before);
-        std::filesystem::remove_all(begun_);
+        begun_ = state_.string() + ".begun";
         std::filesystem::create_directories(state_);
         std::filesystem::copy(state_, begun_, std::filesystem::copy_options::recursive);
         before_ = world().remember();
@@ -361,7 +361,7 @@ class OnboxTrials : public Onbox, public ::testing::WithParamInterface<Trial> {
         expect_convergence(GetParam().rollover, what_happened);
     }
 
-    std::filesystem::path begun_ = state_.string() + ".begun";
+    std::filesystem::path begun_;
     World::Memory before_;
     std::vector<std::string> calls_;
 };
