@@ -1,18 +1,32 @@
 """Swappable: in one lab, with one pipeline file, only the lines of a transport or a key source change, and every link is keyed."""
+import contextlib
 import importlib.machinery
 import importlib.util
+import os
 import re
+import subprocess
+import tempfile
+import time
 import unittest
+import unittest.mock
+from pathlib import Path
 
-from qkd_lab import REPOSITORY, Lab, Wires, assert_secured
+from qkd_lab import DEADLINE, REPOSITORY, Lab, Wires, assert_secured
+from test_onbox import OnboxLab
 
+PORTS = 'ports = ["mx304-11 et-0/0/0=wire0", "mx304-12 et-0/0/0=wire1"]'
 TRANSPORTS = {
     "keyid-memory": 'key_ids = { plugin = "keyid-memory" }',
     "keyid-scp": 'key_ids = { plugin = "keyid-scp", directory = "/var/tmp/qkd-macsec" }',
     "keyid-lldp": 'key_ids = { plugin = "keyid-lldp" }',
-    "keyid-88b7": 'key_ids = { plugin = "keyid-88b7", secret = "env:LINK_SECRET", ports = '
-                  '["mx304-11 et-0/0/0=wire0", "mx304-12 et-0/0/0=wire1"] }',
+    "keyid-88b7": f'key_ids = {{ plugin = "keyid-88b7", secret = "env:LINK_SECRET", {PORTS} }}',
 }
+# On-box, where each end has a process: what meets on the link itself. SOCKET is that of the member's own lldpd.
+ON_THE_LINK = {
+    "keyid-88b7": TRANSPORTS["keyid-88b7"],
+    "keyid-lldpd": f'key_ids = {{ plugin = "keyid-lldpd", secret = "env:LINK_SECRET", {PORTS}, socket = "SOCKET" }}',
+}
+LLDPD = "/usr/sbin/lldpd"
 # What a KME's log shows when it is asked so.
 SOURCES = {
     "kme-etsi014": ["/enc_keys", "/dec_keys"],
@@ -35,14 +49,43 @@ def source_lines(name):
     return "\n".join([f'plugin = "{name}"', *(described_api() if name == "kme-rest" else [])])
 
 
+def swapped(text, key_ids, sources):
+    """A lab's file with other lines for the link's transport and for each KME's plugin, and no other change."""
+    names = iter(sources)
+    text, links = re.subn(r"^key_ids = .*$", lambda _: key_ids, text, flags=re.MULTILINE)
+    text, kmes = re.subn(r'^plugin = "kme-etsi014"$', lambda _: source_lines(next(names)), text, flags=re.MULTILINE)
+    assert links and kmes == len(sources), text
+    return text
+
+
+@contextlib.contextmanager
+def lldpd_at_both_ends(devices):
+    """A daemon for each device, on its end of the wire: {device: its socket}."""
+    with tempfile.TemporaryDirectory(prefix="qkd-lldpd-") as folder, contextlib.ExitStack() as stack:
+        os.chmod(folder, 0o711)  # its unprivileged half must get in
+        Path("/run/lldpd").mkdir(exist_ok=True)  # where it locks that half up
+        sockets = {device: f"{folder}/{device}.sock" for device in devices}
+        for end, control in enumerate(sockets.values()):
+            # It looks into /sys, which shows the interfaces of the namespace that mounted it. -C: each is a machine of its own.
+            daemon = subprocess.Popen(
+                ["unshare", "--mount", "sh", "-c", 'mount -t sysfs sysfs /sys && exec "$@"', "sh", LLDPD, "-d", "-u", control,
+                 "-p", f"{control}.pid", "-I", f"wire{end}", "-C", f"wire{end}", "-O", "/dev/null"],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            stack.callback(daemon.wait, DEADLINE)
+            stack.callback(daemon.terminate)
+            # It begins paused, and whoever is paused hears nothing.
+            until = time.monotonic() + DEADLINE
+            while subprocess.run(["lldpcli", "-u", control, "resume"], check=False, capture_output=True, timeout=DEADLINE,
+                                 env={"PATH": os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"}).returncode:
+                if daemon.poll() is not None or time.monotonic() > until:
+                    raise AssertionError(f"lldpd does not answer; exit {daemon.returncode}")
+                time.sleep(0.02)
+        yield sockets
+
+
 class Swaps(unittest.TestCase):
     def swap(self, lab, original, transport, sources):
-        """The lab's file with other lines for the link's transport and for each KME's plugin, and no other change."""
-        names = iter(sources)
-        text = re.sub(r"^key_ids = .*$", lambda _: TRANSPORTS[transport], original, flags=re.MULTILINE)
-        text, tables = re.subn(r'^plugin = "kme-etsi014"$', lambda _: source_lines(next(names)), text, flags=re.MULTILINE)
-        self.assertEqual(tables, len(sources))
-        lab.pipeline_file.write_text(text)
+        lab.pipeline_file.write_text(swapped(original, TRANSPORTS[transport], sources))
 
     def rotate(self, lab, transport, sources):
         """One run: the link ends secured, by the plugins that were named, and the KMEs were asked in their APIs."""
@@ -78,6 +121,35 @@ class Swaps(unittest.TestCase):
                 online = lab.qkd("check", lab.pipeline_file, "--online", env=SECRET)
                 self.assertEqual(online.code, 0, online)
         self.assertEqual(len(keys), len(SOURCES) * (len(TRANSPORTS) - bool(impossible)), "a new key each time")
+
+    def test_every_transport_on_the_link_itself_with_every_key_source(self):
+        if impossible := Wires.impossible():
+            self.skipTest(impossible)
+        with Wires(1), OnboxLab("--rollover", "pre-shared-key") as lab, contextlib.ExitStack() as stack:
+            sockets = {}
+            if os.access(LLDPD, os.X_OK):
+                sockets = stack.enter_context(lldpd_at_both_ends(lab.pipeline["device"]))
+            stack.enter_context(unittest.mock.patch.dict(os.environ, SECRET))
+            original = lab.whole
+            keys = set()
+            for transport, line in ON_THE_LINK.items():
+                for source in SOURCES:
+                    with self.subTest(transport=transport, source=source):
+                        if transport == "keyid-lldpd" and not sockets:
+                            self.skipTest("lldpd is not installed")
+                        lab.whole = swapped(original, line, [source, source])
+                        for device in lab.pipeline["device"]:
+                            lab.write(device)
+                            own = lab.file_of(device)
+                            own.write_text(own.read_text().replace('"SOCKET"', f'"{sockets.get(device)}"'))
+                        done = lab.everyone([])
+                        told = "\n".join(map(str, done.values()))
+                        self.assertEqual({process.code for process in done.values()}, {0}, told)
+                        ckn = done["mx304-11"].link["ckn"]
+                        self.assertEqual(done["mx304-12"].link["ckn"], ckn, told)
+                        self.assertEqual(lab.live_keys(), {("secured", ckn)}, told)
+                        keys.add(ckn)
+            self.assertEqual(len(keys), len(SOURCES) * (2 if sockets else 1), "a new key each time")
 
     def test_two_vendors_at_the_ends_of_one_link(self):
         with Lab() as lab:
