@@ -12,7 +12,7 @@ import unittest.mock
 from pathlib import Path
 
 from qkd_lab import DEADLINE, REPOSITORY, Lab, Wires, assert_secured
-from test_onbox import OnboxLab
+from onbox_lab import OnboxLab
 
 PORTS = 'ports = ["mx304-11 et-0/0/0=wire0", "mx304-12 et-0/0/0=wire1"]'
 TRANSPORTS = {
