@@ -95,6 +95,8 @@ void Caller::run(const CallSpec& spec, const std::string& plugin,
         if (!pause(wait, stop)) break;
     }
     const auto took = Steady::now() - begun;
+    // To a poll, nothing there yet is an answer.
+    if (spec.quiet && error != nullptr && error->code == ErrorCode::not_found) error = nullptr;
     if (!spec.quiet || error != nullptr) observer_.step_ends(place, took, error);
     if (StageReport* report = stage_report(spec.stage, plugin)) {
         report->ms += std::chrono::duration<double, std::milli>(took).count();

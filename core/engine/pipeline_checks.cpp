@@ -37,6 +37,20 @@ void check_unused(Draft& draft) {
 }
 
 /// Within a link and between links: nothing may be driven twice.
+/// Two members see by MKA which key the other one has; of three, one may be left out without the other two seeing it.
+void check_onbox_pairs(Draft& draft) {
+    const Pipeline& pipeline = draft.pipeline;
+    if (pipeline.mode != Mode::onbox || pipeline.commit.rollover != Rollover::pre_shared_key) return;
+    for (std::size_t i = 0; i < pipeline.links.size(); ++i) {
+        if (pipeline.links[i].members.size() <= 2) continue;
+        draft.findings.error(draft.links[i].place,
+                             "link " + in_quotes(pipeline.links[i].name) + " has " +
+                                 std::to_string(pipeline.links[i].members.size()) +
+                                 " members: on-box, rollover = \"pre-shared-key\" is for two",
+                             "use rollover = \"key-chain\", or mode = \"offbox\"");
+    }
+}
+
 void check_members(Draft& draft) {
     std::map<std::pair<std::string, std::string>, std::string> interfaces;
     std::map<std::pair<std::string, std::string>, std::string> associations;
@@ -322,6 +336,7 @@ void try_plugins(Draft& draft) {
 
 void check_whole(Draft& draft) {
     check_members(draft);
+    check_onbox_pairs(draft);
     check_same_device(draft);
     check_capabilities(draft);
     check_all_files(draft);

@@ -129,11 +129,19 @@ void read_commit(Draft& draft, const CheckedTable& values) {
             "it is confirmed",
             "allowed: wait");
     }
-    const auto least = confirm + commit.assumed_commit + commit.max_clock_skew;
+    const bool onbox = draft.pipeline.mode == Mode::onbox;
+    if (onbox && commit.verify == Verify::next_run) {
+        findings.error(values.place_of("verify"),
+                       "verify = \"next-run\" cannot be with mode = \"onbox\": a member that does not look after the "
+                       "start-time would keep a key that the others withdrew",
+                       "allowed: wait");
+    }
+    // On-box the responders commit after the initiator.
+    const auto least = confirm + (onbox ? 3 : 1) * commit.assumed_commit + commit.max_clock_skew;
     if (chain && lead != nullptr && *commit.lead < least) {
         findings.error(lead->place,
-                       "'lead' (" + format_duration(*commit.lead) +
-                           ") is shorter than confirm + assumed_commit + max_clock_skew (" + format_duration(least) +
+                       "'lead' (" + format_duration(*commit.lead) + ") is shorter than confirm + " +
+                           (onbox ? "3 x " : "") + "assumed_commit + max_clock_skew (" + format_duration(least) +
                            "): the key would start before it is confirmed everywhere",
                        "at least " + format_duration(least) + ", or leave lead out");
     }

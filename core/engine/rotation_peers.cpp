@@ -21,6 +21,8 @@ constexpr std::chrono::seconds notice_life_time = 1h;
 constexpr milliseconds poll_pause{500};
 /// The waits go by the member's clock, as all do; one that stands still must not keep them up for ever.
 constexpr auto clock_patience = 2min;
+/// A link that has a key in force is given so long to come up before it gets another one at once.
+constexpr milliseconds down_for_good = 60s;
 /// How long a look at the transport may take while something else is waited for.
 constexpr milliseconds glance{2000};
 
@@ -30,7 +32,28 @@ bool is_down(const std::vector<InterfaceMka>& mka) {
     });
 }
 
+/// A notice that is not there yet, or a false one, which somebody may follow up with a good one.
+bool may_pass(const Error& error) {
+    return error.code != ErrorCode::cancelled &&
+           (error.retry == Retry::safe || error.code == ErrorCode::auth || error.code == ErrorCode::protocol);
+}
+
 }  // namespace
+
+/// So long by the member's clock.
+class Rotation::PeerWait {
+  public:
+    PeerWait(Rotation& rotation, milliseconds patience)
+        : rotation_(rotation), at_most_(Steady::now() + patience + clock_patience) {
+        if (auto now = rotation.read_clock(rotation.crew_.front()); now) until_ = *now + patience;
+    }
+    [[nodiscard]] bool over() const { return rotation_.crew_.front().clock.now >= until_ || Steady::now() >= at_most_; }
+
+  private:
+    Rotation& rotation_;
+    UtcMillis until_{};
+    Steady::time_point at_most_;
+};
 
 bool Rotation::onbox() const {
     return !link_.peers.empty();
@@ -45,10 +68,10 @@ bool Rotation::immediate() const {
 }
 
 void Rotation::judge_own_key() {
-    if (reconciliation_.adopted == nullptr || !dead_) return;
+    if (reconciliation_.adopted == nullptr || !dead_ || reconciliation_.adopted->ckn != dead_->ckn) return;
     // Did the dead run know, or had it promised, that the others have the key as well?
-    const bool settled = dead_->step == Step::verify || dead_->step == Step::persist ||
-                         (!initiates() && dead_->step == Step::confirm);
+    const bool settled =
+        dead_->step == Step::verify || dead_->step == Step::persist || (!initiates() && dead_->step == Step::confirm);
     if (settled) return;
     const std::string ckn = reconciliation_.adopted->ckn;
     reconciliation_.adopted = nullptr;
@@ -59,8 +82,18 @@ void Rotation::judge_own_key() {
 
 Rotation::Round Rotation::choose_round() {
     if (pipeline_.commit.rollover == Rollover::pre_shared_key) return Round::schedule;
-    if (reconciliation_.base == nullptr || is_down(crew_.front().state.mka)) return Round::first;
+    if (reconciliation_.base == nullptr || stays_down()) return Round::first;
     return has_common_fallback() ? Round::schedule : Round::fallback;
+}
+
+bool Rotation::stays_down() {
+    const PeerWait wait(*this, down_for_good);
+    for (;;) {
+        if (!is_down(crew_.front().state.mka)) return false;
+        if (wait.over()) return true;
+        if (!shared_.pause(poll_pause, shared_.interruption.token())) return false;
+        if (!crew_.connect() || !crew_.read_clocks() || !crew_.read_mka()) return false;
+    }
 }
 
 bool Rotation::has_common_fallback() {
@@ -124,9 +157,7 @@ Result<void> Rotation::announce(NoticeKind kind, Cancel cancel) {
     std::vector<TransportEnd> responders;
     for (const auto& peer : link_.peers) responders.push_back({peer.device, peer.interfaces, nullptr});
     return m.caller(crew_.spec(StageKind::key_id_transport, "announce", cancel), m.transport.name,
-                    [&](Context& context) {
-                        return m.transport->announce(context, end_of(m), responders, notice_);
-                    });
+                    [&](Context& context) { return m.transport->announce(context, end_of(m), responders, notice_); });
 }
 
 Result<void> Rotation::answer() {
@@ -163,59 +194,46 @@ Rotation::Ended Rotation::lead_peers() {
     pair_lease->release();
     if (auto r = await_answers(); !r) return std::move(r).error();
     if (!immediate()) return Outcome::done;
+    // From here on the others wait for this device.
+    if (auto r = take_leases(); !r) return std::move(r).error();
     if (auto r = announce(NoticeKind::armed, Cancel::allowed); !r) return std::move(r).error();
     return Outcome::done;
 }
-
-/// `wait` of the key-id-transport stage, by the clock of the member as it was read last.
-class Rotation::PeerWait {
-  public:
-    explicit PeerWait(Rotation& rotation)
-        : rotation_(rotation),
-          until_(rotation.crew_.front().clock.now + rotation.pipeline_.peer_wait),
-          at_most_(Steady::now() + rotation.pipeline_.peer_wait + clock_patience) {}
-    [[nodiscard]] bool over() const {
-        return rotation_.crew_.front().clock.now >= until_ || Steady::now() >= at_most_;
-    }
-
-  private:
-    Rotation& rotation_;
-    UtcMillis until_;
-    Steady::time_point at_most_;
-};
 
 Result<void> Rotation::await_answers() {
     auto& m = crew_.front();
     std::vector<TransportEnd> responders;
     for (const auto& peer : link_.peers) responders.push_back({peer.device, peer.interfaces, nullptr});
     const bool armed = notice_.kind == NoticeKind::armed;
-    crew_.caller().log(LogLevel::info, std::string("waiting for the others to answer the ") +
-                                           (armed ? "armed notice" : "offer"),
+    crew_.caller().log(LogLevel::info,
+                       std::string("waiting for the others to answer the ") + (armed ? "armed notice" : "offer"),
                        "acknowledgements");
-    const PeerWait wait(*this);
+    const bool bounded = armed && start_;
+    // Time for two ways back, one after the other: here, then there.
+    const milliseconds two_ways_back = 2 * std::max(commit_time(), pipeline_.commit.assumed_commit) + 5s;
+    const PeerWait wait(*this, pipeline_.peer_wait);
     std::vector<std::string> missing;
     for (;;) {
         if (auto r = crew_.connect(); !r) return r;
         if (auto r = crew_.read_clocks(); !r) return r;
         CallSpec spec = crew_.spec(StageKind::key_id_transport, "acknowledgements");
-        spec.timeout = std::min(spec.timeout, pipeline_.peer_wait);
+        spec.timeout = std::min(spec.timeout, bounded ? glance : pipeline_.peer_wait);
         spec.retry.attempts = 1;
         spec.quiet = true;
         auto answered = m.caller(spec, m.transport.name, [&](Context& context) {
             return m.transport->acknowledgements(context, end_of(m), responders, notice_);
         });
-        if (!answered && answered.error().retry != Retry::safe) return std::move(answered).error();
+        if (!answered && !may_pass(answered.error())) return std::move(answered).error();
         missing.clear();
         for (const auto& peer : link_.peers) {
             const bool has = answered && std::find(answered->begin(), answered->end(), peer.device) != answered->end();
             if (!has) missing.push_back(peer.device);
         }
         if (missing.empty()) return {};
-        // Time for two ways back, one after the other: here, then there.
-        const bool too_late = armed && start_ && !before_start(2 * std::max(commit_time(), pipeline_.commit.assumed_commit) + 5s);
+        const bool too_late = bounded && !before_start(two_ways_back);
         if (too_late || wait.over()) {
             // Perhaps one of them could not go on from what it has: the next rotation begins with a new fallback.
-            record_.fallback_ckn.clear();
+            if (!too_late) record_.fallback_ckn.clear();
             if (auto saved = save_record(Cancel::never); !saved) return saved;
             std::string list;
             for (const auto& device : missing) list += (list.empty() ? "" : ", ") + device;
@@ -244,22 +262,22 @@ Result<KeyIdNotice> Rotation::receive(NoticeMark after, milliseconds timeout, bo
     spec.look = true;
     const UtcSeconds now = judge_expiry ? std::chrono::floor<std::chrono::seconds>(m.clock.now) : UtcSeconds{};
     return m.caller(spec, m.transport.name, [&](Context& context) {
-        return m.transport->receive(context, end_of(m), link_.name,
-                                    NoticeFilter{after, link_.initiator().device, now});
+        return m.transport->receive(context, end_of(m), link_.name, NoticeFilter{after, link_.initiator().device, now});
     });
 }
 
-Result<KeyIdNotice> Rotation::await_notice(NoticeMark after, const std::function<bool(const KeyIdNotice&)>& wanted) {
-    const PeerWait wait(*this);
+Result<KeyIdNotice> Rotation::await_notice(NoticeMark after, milliseconds patience,
+                                           const std::function<bool(const KeyIdNotice&)>& wanted) {
+    const PeerWait wait(*this, patience);
     for (;;) {
-        auto notice = receive(after, pipeline_.peer_wait, true);
+        auto notice = receive(after, patience, true);
         if (notice && wanted(*notice)) return notice;
         if (notice) {
             after = notice->mark();
             continue;
         }
         const Error& error = notice.error();
-        if (error.code == ErrorCode::cancelled || error.retry != Retry::safe) return notice;
+        if (!may_pass(error)) return notice;
         if (wait.over()) return notice;
         if (!shared_.pause(poll_pause, shared_.interruption.token()))
             return Error{ErrorCode::cancelled, Retry::safe, "interrupted while waiting for a notice",
@@ -274,7 +292,7 @@ Rotation::Ended Rotation::follow() {
     const bool resumes = dead_ && dead_->generation != 0 && dead_->members.size() == 1 && dead_->members.front().asked;
     const NoticeMark seen = resumes ? NoticeMark(dead_->generation, 0) : NoticeMark(record_.generation);
     crew_.caller().log(LogLevel::info, "waiting for a new key_ID from " + link_.initiator().device, "receive");
-    auto offer = await_notice(seen, [&](const KeyIdNotice& notice) {
+    auto offer = await_notice(seen, pipeline_.peer_wait, [&](const KeyIdNotice& notice) {
         const bool again = resumes && notice.generation == dead_->generation && notice.kind == NoticeKind::armed;
         return notice.kind == NoticeKind::offer || again;
     });
@@ -292,7 +310,9 @@ Rotation::Ended Rotation::follow() {
     if (auto r = answer(); !r) return std::move(r).error();
 
     crew_.caller().log(LogLevel::info, "waiting until " + link_.initiator().device + " arms the key", "receive");
-    auto next = await_notice(notice_.mark(), [](const KeyIdNotice&) { return true; });
+    // The initiator waits for all answers as long as that, and then for its own device.
+    const milliseconds patience = 2 * pipeline_.peer_wait + pipeline_.commit.confirm + lead();
+    auto next = await_notice(notice_.mark(), patience, [](const KeyIdNotice&) { return true; });
     if (!next) {
         Error error = std::move(next).error();
         if (error.code != ErrorCode::not_found) return error;
@@ -306,6 +326,7 @@ Rotation::Ended Rotation::follow() {
         key_id_.clear();
         next_ckn_.clear();
         m.key.clear();
+        dead_.reset();
         return Outcome::superseded;
     }
     if (next->kind == NoticeKind::withdrawn || next->key_ids != notice_.key_ids) {
@@ -363,10 +384,13 @@ Rotation::Ended Rotation::no_news(Error error) {
     const KeyView& own = reconciliation_.views.front();
     const ConfiguredKey* active = own.active != nullptr ? own.active : own.pre_shared;
     const auto last = receive(NoticeMark(0, 0), glance, false);
-    if (last && active != nullptr && !last->key_ids.empty()) {
-        auto ckn = derive_ckn(link_.name, last->key_ids.front(), link_.ckn_prefix);
+    // What is left of the last notice differs from one transport to the next; the memory is as good.
+    const std::string known = last && !last->key_ids.empty() ? last->key_ids.front() : record_.key_id;
+    if (active != nullptr && !known.empty()) {
+        auto ckn = derive_ckn(link_.name, known, link_.ckn_prefix);
+        if (ckn && *ckn != active->ckn) ckn = record_.ckn;
         if (ckn && *ckn == active->ckn) {
-            key_id_ = last->key_ids.front();
+            key_id_ = *ckn == record_.ckn && !record_.key_id.empty() ? record_.key_id : known;
             next_ckn_ = active->ckn;
             if (active->start) start_ = active->start;
             fill_key();
@@ -439,17 +463,22 @@ Result<void> Rotation::settle_with_peers() {
         // Too late to take it away everywhere: whether the others have it, the start-time will show.
         if (!answered && start_ && !before_start()) {
             crew_.caller().log(LogLevel::warning, answered.error().what, "confirm");
+            unanswered_ = answered.error();
         } else if (!answered) {
             return answered;
         }
     }
-    if (!initiates()) {
-        if (auto r = answer(); !r) return r;
+    if (groundwork_) {
+        record_.fallback_ckn = next_ckn_;
+        audit("fallback", "a key that all members hold in reserve");
+        if (auto saved = save_record(Cancel::never); !saved) return saved;
     }
-    if (!groundwork_) return {};
-    record_.fallback_ckn = next_ckn_;
-    audit("fallback", "a key that all members hold in reserve");
-    return save_record(Cancel::never);
+    if (initiates()) return {};
+    auto answered = answer();
+    if (answered || !immediate()) return answered;
+    // Nobody waits for this one: the key is seen live by all who confirmed it.
+    crew_.caller().log(LogLevel::warning, answered.error().what, "acknowledge");
+    return {};
 }
 
 void Rotation::end_groundwork() {
@@ -467,6 +496,14 @@ bool Rotation::heed_withdrawal() {
     if (!notice || notice->kind != NoticeKind::withdrawn || notice->generation != notice_.generation) return false;
     abandon_ = true;
     return true;
+}
+
+bool Rotation::lives_on_another_key() {
+    const auto& mka = crew_.front().state.mka;
+    return std::any_of(mka.begin(), mka.end(), [&](const InterfaceMka& interface) {
+        return interface.state != MkaState::down && interface.state != MkaState::unknown && !interface.ckn.empty() &&
+               interface.ckn != next_ckn_;
+    });
 }
 
 void Rotation::abandon() {

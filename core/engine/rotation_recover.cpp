@@ -105,7 +105,8 @@ std::string Rotation::why_not_reuse() {
     if (onbox() && initiates() && dead_->generation != 0) return "its key_ID was offered in a rotation that is over";
     // A responder may have asked and not noted the answer.
     const bool asks_again = onbox() && !initiates() && dead_->members.front().key.empty();
-    if (!asks_again && dead_->members.front().key.size() != cak_octets(link_.cipher)) return "the link has another cipher now";
+    if (!asks_again && dead_->members.front().key.size() != cak_octets(link_.cipher))
+        return "the link has another cipher now";
     auto ckn = derive_ckn(link_.name, dead_->key_id, link_.ckn_prefix);
     if (!ckn || *ckn != dead_->ckn) return "the link names its keys in another way now";
     if (pipeline_.commit.rollover == Rollover::key_chain) {
@@ -203,6 +204,8 @@ void Rotation::close_journal() {
             case LinkResult::failed: accounted = audit(resolved ? "unused" : "unresolved", why); break;
         }
     }
+    // On-box the next run has to see whether the key came alive.
+    if (onbox() && report_.result == LinkResult::pending) return;
     // The next run writes the line that has no room now; until then the journal accounts for the key.
     if (!resolved || !accounted) return;
     if (auto erased = journal_.erase(); !erased) {

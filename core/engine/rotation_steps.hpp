@@ -144,6 +144,10 @@ class Rotation {
     void judge_own_key();
     [[nodiscard]] Round choose_round();
     [[nodiscard]] bool has_common_fallback();
+    /// MKA is down on all interfaces, and not for a moment only.
+    [[nodiscard]] bool stays_down();
+    /// The peers are there, and not on the new key.
+    [[nodiscard]] bool lives_on_another_key();
     [[nodiscard]] Round round_of(const KeyIdNotice& offer) const;
     void begin_round(Round round);
     Result<void> settle_start_time();
@@ -155,7 +159,8 @@ class Rotation {
     class PeerWait;
     Result<void> await_answers();
     Result<KeyIdNotice> receive(NoticeMark after, milliseconds timeout, bool judge_expiry);
-    Result<KeyIdNotice> await_notice(NoticeMark after, const std::function<bool(const KeyIdNotice&)>& wanted);
+    Result<KeyIdNotice> await_notice(NoticeMark after, milliseconds patience,
+                                     const std::function<bool(const KeyIdNotice&)>& wanted);
     Ended follow();
     Result<void> take_offer();
     /// No new notice came: is the link on the key of the last one?
@@ -300,11 +305,12 @@ class Rotation {
     bool minted_twice_ = false;                 ///< a key was used up by a lost answer already
     std::atomic<bool> key_gone_{false};
     Round round_ = Round::schedule;
-    bool abandon_ = false;       ///< on-box: the key goes, whatever the time
-    bool withdraw_ = false;      ///< decided: the undo takes the confirmed key away before it becomes active
-    bool kept_ = false;          ///< it was too late to take a confirmed key away
-    bool proven_ = true;         ///< the undo is seen on every member
-    bool forward_only_ = false;  ///< past the point of return: report degraded, undo nothing
+    std::optional<Error> unanswered_;  ///< on-box: not all members said that they have the key
+    bool abandon_ = false;             ///< on-box: the key goes, whatever the time
+    bool withdraw_ = false;            ///< decided: the undo takes the confirmed key away before it becomes active
+    bool kept_ = false;                ///< it was too late to take a confirmed key away
+    bool proven_ = true;               ///< the undo is seen on every member
+    bool forward_only_ = false;        ///< past the point of return: report degraded, undo nothing
 };
 
 }  // namespace qkd::engine

@@ -66,6 +66,8 @@ Result<void> Rotation::undo() {
     if (withdraw_ && !abandon_ && !before_start()) withdraw_ = false;
     const bool any_confirmed =
         std::any_of(progress_.begin(), progress_.end(), [](const Progress& progress) { return progress.confirmed; });
+    // On-box the others take theirs away when they hear of it, or see that the key does not come alive.
+    if (onbox() && any_confirmed && schedules()) abandon_ = withdraw_ = true;
     // Active, or about to be: taking it away now could leave a member alone. The next run repairs forward.
     kept_ = any_confirmed && schedules() && !withdraw_ && !first_configuration() && !before_start();
     auto undone = undo_commits(any_confirmed && !kept_);
@@ -193,6 +195,8 @@ Result<void> Rotation::retract_notices() {
     return crew_.each([&](MemberRun& m) -> Result<void> {
         if (!progress_of(m).notice) return {};
         if (auto r = crew_.reconnect(m, Cancel::never); !r) return r;
+        auto lease = onbox() ? lease_for_transport() : Result<Leases::Held>(Leases::Held());
+        if (!lease) return std::move(lease).error();
         Caller undo(shared_.observer, shared_.interruption, Place{link_.name, m.member->device, {}, {}}, nullptr);
         CallSpec spec = crew_.spec(StageKind::key_id_transport, "retract", Cancel::never);
         spec.wait_out = ErrorCode::busy;

@@ -48,7 +48,8 @@ Rotation::Ended Rotation::verify() {
             return Outcome::done;
         }
         if (live.error().code == ErrorCode::cancelled && !abandon_) live = wait_until_live(Cancel::never);
-        if (!live && schedules() && start_) {
+        // With MKA down everywhere the others may be on the new key just as well.
+        if (!live && schedules() && start_ && (abandon_ || lives_on_another_key())) {
             abandon();
             failure_ = std::move(live).error();
             return Outcome::too_soon;
@@ -66,6 +67,10 @@ Rotation::Ended Rotation::verify() {
         forward_only_ = true;
         return std::move(live).error();
     }
+    if (unanswered_) {
+        forward_only_ = true;
+        return *unanswered_;
+    }
     report_.result = LinkResult::rotated;
     return Outcome::done;
 }
@@ -79,8 +84,7 @@ bool Rotation::before_start(milliseconds needed) {
         if (m.session == nullptr || !m.session->alive()) continue;
         if (auto now = read_clock(m); now) latest = std::max(latest, *now);
     }
-    return latest != UtcMillis{} &&
-           latest + pipeline_.commit.max_clock_skew + needed < *start_;
+    return latest != UtcMillis{} && latest + pipeline_.commit.max_clock_skew + needed < *start_;
 }
 
 Result<UtcMillis> Rotation::read_clock(MemberRun& m) {
@@ -125,6 +129,8 @@ Result<void> Rotation::poll_until_live(Cancel cancel) {
         give_up = std::min(give_up, *std::min_element(commit_clocks_.begin(), commit_clocks_.end()) +
                                         pipeline_.commit.confirm - 2 * confirm_margin);
     }
+    // A key of an earlier run may have started long ago.
+    if (onbox() && adopted_) give_up = std::max(give_up, latest_clock() + mka_grace);
     UtcMillis live_since{};
     bool live = false;
     std::optional<std::pair<Steady::time_point, UtcMillis>> last;
@@ -217,7 +223,8 @@ Result<void> Rotation::persist() {
         record_.ckn = next_ckn_;
     }
     record_.rollover = to_string(pipeline_.commit.rollover);
-    if (onbox() && !adopted_ && immediate()) record_.fallback_ckn = base_.ckn;  // the key that was replaced, at all members
+    if (onbox() && !adopted_ && immediate())
+        record_.fallback_ckn = base_.ckn;  // the key that was replaced, at all members
     record_.start = start_;
     record_.saved = std::chrono::floor<std::chrono::seconds>(latest_clock());
     record_.pending_key_id.clear();

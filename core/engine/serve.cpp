@@ -19,6 +19,18 @@ std::vector<std::string> to_try_again(const RunReport& report) {
     return names;
 }
 
+/// On-box, responders that heard nothing new: their initiator keeps another time, so they listen on.
+std::vector<std::string> to_listen_on(const Pipeline& pipeline, const RunReport& report) {
+    std::vector<std::string> names;
+    for (const auto& link : pipeline.links) {
+        if (link.peers.empty() || link.members.front().role == Role::initiator) continue;
+        const auto done = std::find_if(report.links.begin(), report.links.end(),
+                                       [&](const LinkReport& one) { return one.name == link.name; });
+        if (done != report.links.end() && done->result == LinkResult::unchanged) names.push_back(link.name);
+    }
+    return names;
+}
+
 }  // namespace
 
 void ReloadRequest::ask() {
@@ -66,6 +78,10 @@ void serve(Pipeline pipeline, const std::function<Result<Pipeline>()>& load, Plu
 
         auto until = next_cycle;
         if (!again.empty()) until = std::min(until, Steady::now() + retry_pause(failures_in_a_row, options.every));
+        if (const auto listening = to_listen_on(pipeline, report); !listening.empty()) {
+            again.insert(again.end(), listening.begin(), listening.end());
+            until = Steady::now();  // their wait for the initiator is pause enough
+        }
         for (bool due = false; !due && !stop.stop_requested();) {
             const auto left = std::chrono::ceil<milliseconds>(until - Steady::now());
             // Also when the next cycle is due already: somebody may wait for the file to be read.

@@ -2,6 +2,7 @@
 #include <condition_variable>
 #include <thread>
 
+#include "engine/serve.hpp"
 #include "rotation_test.hpp"
 
 namespace qkd {
@@ -87,24 +88,30 @@ class Onbox : public test::RotationTest {
         return reports;
     }
 
-    LinkReport run_one(Rollover rollover, const std::string& device, Clockwork& clockwork) {
+    engine::Pipeline own_pipeline(Rollover rollover, const std::string& device) {
         auto pipeline = test::fake_pipeline(names_, rollover);
         pipeline.mode = engine::Mode::onbox;
         pipeline.state = state_of(device);
         pipeline.persist.name = "stage.persist@" + device;
         pipeline.peer_wait = peer_wait_;
-        for (auto& stage : pipeline.stages) stage.timeout = 100ms;  // a lock that a failed call left is waited for in real time
+        for (auto& stage : pipeline.stages)
+            stage.timeout = 100ms;  // a lock that a failed call left is waited for in real time
         pipeline.commit.confirm = 1min;
         pipeline.commit.lead = 3min;
         pipeline.commit.assumed_commit = 10s;
         auto own = engine::as_member(std::move(pipeline), device);
         EXPECT_TRUE(own.ok());
+        return std::move(*own);
+    }
+
+    LinkReport run_one(Rollover rollover, const std::string& device, Clockwork& clockwork) {
+        const auto own = own_pipeline(rollover, device);
         test::Silent observer;
         engine::RunOptions options;
         options.pause = [&](std::chrono::milliseconds time, const std::stop_token&) {
             return clockwork.pause(device, time);
         };
-        auto report = engine::run(*own, host_, options, observer, {});
+        auto report = engine::run(own, host_, options, observer, {});
         return std::move(report.links.at(0));
     }
 
@@ -169,7 +176,7 @@ TEST_F(Onbox, a_bare_pair_gets_its_first_key_then_a_fallback_then_rotates) {
 
 TEST_F(Onbox, two_three_and_four_processes_in_any_order) {
     for (const auto rollover : both) {
-        for (names_ = {"a", "b"}; names_.size() <= 4;
+        for (names_ = {"a", "b"}; names_.size() <= (rollover == Rollover::key_chain ? 4U : 2U);
              names_.push_back(std::string(1, static_cast<char>('a' + names_.size())))) {
             begin(rollover);
             std::vector<std::string> order = names_;
@@ -186,7 +193,7 @@ TEST_F(Onbox, two_three_and_four_processes_in_any_order) {
 
 TEST_F(Onbox, without_one_responder_the_link_stays_as_it_is) {
     names_ = {"a", "b", "c"};
-    for (const auto rollover : both) {
+    for (const auto rollover : {Rollover::key_chain}) {
         peer_wait_ = 10min;
         begin(rollover);
         const std::string before = common_primary();
@@ -216,11 +223,51 @@ TEST_F(Onbox, without_the_initiator_a_responder_stays_on_the_last_key) {
         EXPECT_EQ(common_primary(), before);
         world().notices.clear();
         reports = run(rollover, {"b"});
+        EXPECT_EQ(reports.at("b").result, LinkResult::unchanged) << "not every transport keeps the last notice";
+        world().records.erase("link@b");
+        reports = run(rollover, {"b"});
         EXPECT_EQ(reports.at("b").result, LinkResult::failed) << "no notice at all: somebody should look";
         EXPECT_NE(what(reports.at("b")).find("no new key_ID from a"), std::string::npos) << what(reports.at("b"));
         peer_wait_ = 10min;
         expect_convergence(rollover, "no initiator");
     }
+}
+
+TEST_F(Onbox, a_responder_that_serves_listens_until_its_initiator_comes) {
+    begin(Rollover::key_chain);
+    peer_wait_ = 1min;
+    Clockwork clockwork;
+    clockwork.enter("a");
+    clockwork.enter("b");
+    struct Listener : engine::ServeListener {
+        std::vector<LinkResult> results;
+        std::stop_source stop;
+        void cycle_ended(const engine::RunReport& report) override {
+            results.push_back(report.links.front().result);
+            if (results.back() == LinkResult::rotated || results.size() > 20) stop.request_stop();
+        }
+        void waits(std::chrono::seconds) override {}
+        void reloaded(const Error*) override {}
+    } listener;
+    std::jthread a([&] {
+        (void)clockwork.pause("a", 5min);
+        EXPECT_EQ(run_one(Rollover::key_chain, "a", clockwork).result, LinkResult::rotated);
+        clockwork.leave("a");
+    });
+    engine::ServeOptions options;
+    options.every = 1h;
+    options.run.pause = [&](std::chrono::milliseconds time, const std::stop_token&) {
+        return clockwork.pause("b", time);
+    };
+    test::Silent observer;
+    engine::ReloadRequest reload;
+    engine::serve(
+        own_pipeline(Rollover::key_chain, "b"), [] { return Result<engine::Pipeline>(engine::Pipeline{}); }, host_,
+        options, observer, listener, reload, listener.stop.get_token());
+    clockwork.leave("b");
+    ASSERT_GE(listener.results.size(), 3U);
+    EXPECT_EQ(listener.results.front(), LinkResult::unchanged);
+    EXPECT_EQ(listener.results.back(), LinkResult::rotated);
 }
 
 TEST_F(Onbox, nobody_holds_a_lock_or_a_timer_while_it_waits_for_another) {
