@@ -7,6 +7,7 @@
 #include "cli/systemd.hpp"
 #include "cli/tables.hpp"
 #include "engine/call.hpp"
+#include "engine/clocks.hpp"
 #include "engine/serve.hpp"
 #include "engine/text.hpp"
 
@@ -114,6 +115,10 @@ class Service final : public engine::ServeListener, public engine::Observer {
 milliseconds patience_with(const engine::Pipeline& pipeline, const engine::ServeOptions& options) {
     milliseconds longest{60000};
     for (const auto& stage : pipeline.stages) longest = std::max(longest, stage.timeout * 2);
+    if (pipeline.mode == engine::Mode::onbox) {
+        // A wait for the other members is one long silence.
+        longest += 2 * pipeline.peer_wait + pipeline.commit.confirm + engine::lead_of(pipeline.commit, milliseconds{0});
+    }
     return longest + pipeline.dec_retry_window + options.jitter;
 }
 

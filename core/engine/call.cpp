@@ -96,7 +96,9 @@ void Caller::run(const CallSpec& spec, const std::string& plugin,
     }
     const auto took = Steady::now() - begun;
     // To a poll, nothing there yet is an answer.
-    if (spec.quiet && error != nullptr && error->code == ErrorCode::not_found) error = nullptr;
+    const bool nothing_yet = spec.quiet && spec.stage == StageKind::key_id_transport && error != nullptr &&
+                             error->code == ErrorCode::not_found;
+    if (nothing_yet) error = nullptr;
     if (!spec.quiet || error != nullptr) observer_.step_ends(place, took, error);
     if (StageReport* report = stage_report(spec.stage, plugin)) {
         report->ms += std::chrono::duration<double, std::milli>(took).count();

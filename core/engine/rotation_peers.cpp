@@ -45,7 +45,8 @@ class Rotation::PeerWait {
   public:
     PeerWait(Rotation& rotation, milliseconds patience)
         : rotation_(rotation), at_most_(Steady::now() + patience + clock_patience) {
-        if (auto now = rotation.read_clock(rotation.crew_.front()); now) until_ = *now + patience;
+        auto now = rotation.read_clock(rotation.crew_.front());
+        until_ = (now ? *now : rotation.crew_.front().clock.now) + patience;
     }
     [[nodiscard]] bool over() const { return rotation_.crew_.front().clock.now >= until_ || Steady::now() >= at_most_; }
 
@@ -87,7 +88,8 @@ Rotation::Round Rotation::choose_round() {
 }
 
 bool Rotation::stays_down() {
-    const PeerWait wait(*this, down_for_good);
+    // Half of what the others wait for the offer, at most.
+    const PeerWait wait(*this, std::min(down_for_good, pipeline_.peer_wait / 2));
     for (;;) {
         if (!is_down(crew_.front().state.mka)) return false;
         if (wait.over()) return true;
@@ -171,10 +173,12 @@ Result<void> Rotation::answer() {
 }
 
 Rotation::Ended Rotation::lead_peers() {
+    if (auto r = crew_.connect(); !r) return std::move(r).error();
+    const Round round = choose_round();
     auto pair_lease = take_sae_pairs();
     if (!pair_lease) return std::move(pair_lease).error();
     if (auto r = crew_.connect(); !r) return std::move(r).error();
-    begin_round(choose_round());
+    begin_round(round);
     if (auto r = choose_start_time(); !r) return std::move(r).error();
     if (auto r = take_key(); !r) return std::move(r).error();
     fill_key();
@@ -474,10 +478,9 @@ Result<void> Rotation::settle_with_peers() {
         if (auto saved = save_record(Cancel::never); !saved) return saved;
     }
     if (initiates()) return {};
-    auto answered = answer();
-    if (answered || !immediate()) return answered;
-    // Nobody waits for this one: the key is seen live by all who confirmed it.
-    crew_.caller().log(LogLevel::warning, answered.error().what, "acknowledge");
+    // It may have got there although the call failed. Without it the initiator withdraws, and says so.
+    if (auto answered = answer(); !answered)
+        crew_.caller().log(LogLevel::warning, answered.error().what, "acknowledge");
     return {};
 }
 

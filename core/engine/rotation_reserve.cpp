@@ -106,7 +106,7 @@ Result<void> Rotation::check_times() {
     if (record_.commit_time == 0ms) return {};  // `check` looked at what is assumed
     const milliseconds confirm = policy.confirm;
     const bool confirm_fits = confirm >= commit_time() + confirm_margin;
-    const milliseconds least = confirm + commit_time() + policy.max_clock_skew;
+    const milliseconds least = confirm + (onbox() ? 3 : 1) * commit_time() + policy.max_clock_skew;
     const bool lead_fits = policy.rollover != Rollover::key_chain || !policy.lead || *policy.lead >= least;
     if (confirm_fits && lead_fits) return {};
     const milliseconds measured = commit_time();

@@ -148,6 +148,8 @@ class Rotation {
     [[nodiscard]] bool stays_down();
     /// The peers are there, and not on the new key.
     [[nodiscard]] bool lives_on_another_key();
+    /// The same, seen anew and well after the start-time.
+    [[nodiscard]] bool is_left_alone();
     [[nodiscard]] Round round_of(const KeyIdNotice& offer) const;
     void begin_round(Round round);
     Result<void> settle_start_time();

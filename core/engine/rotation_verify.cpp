@@ -48,8 +48,8 @@ Rotation::Ended Rotation::verify() {
             return Outcome::done;
         }
         if (live.error().code == ErrorCode::cancelled && !abandon_) live = wait_until_live(Cancel::never);
-        // With MKA down everywhere the others may be on the new key just as well.
-        if (!live && schedules() && start_ && (abandon_ || lives_on_another_key())) {
+        // With MKA down everywhere, or unseen, the others may be on the new key just as well.
+        if (!live && schedules() && start_ && (abandon_ || is_left_alone())) {
             abandon();
             failure_ = std::move(live).error();
             return Outcome::too_soon;
@@ -73,6 +73,12 @@ Rotation::Ended Rotation::verify() {
     }
     report_.result = LinkResult::rotated;
     return Outcome::done;
+}
+
+bool Rotation::is_left_alone() {
+    return crew_.connect(Cancel::never) && crew_.read_clocks(Cancel::never) &&
+           earliest_clock() >= UtcMillis(*start_) + mka_grace && crew_.read_mka(Cancel::never) &&
+           lives_on_another_key();
 }
 
 bool Rotation::before_start(milliseconds needed) {

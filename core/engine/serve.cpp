@@ -8,6 +8,7 @@ namespace {
 
 using Steady = std::chrono::steady_clock;
 constexpr milliseconds first_retry{15000};
+constexpr milliseconds listen_pause{1000};
 constexpr unsigned most_doublings = 16;
 
 /// Trying again may help: nothing was done, or all of it was taken back.
@@ -22,6 +23,7 @@ std::vector<std::string> to_try_again(const RunReport& report) {
 /// On-box, responders that heard nothing new: their initiator keeps another time, so they listen on.
 std::vector<std::string> to_listen_on(const Pipeline& pipeline, const RunReport& report) {
     std::vector<std::string> names;
+    if (!pipeline.has(StageKind::key_id_transport)) return names;
     for (const auto& link : pipeline.links) {
         if (link.peers.empty() || link.members.front().role == Role::initiator) continue;
         const auto done = std::find_if(report.links.begin(), report.links.end(),
@@ -80,7 +82,7 @@ void serve(Pipeline pipeline, const std::function<Result<Pipeline>()>& load, Plu
         if (!again.empty()) until = std::min(until, Steady::now() + retry_pause(failures_in_a_row, options.every));
         if (const auto listening = to_listen_on(pipeline, report); !listening.empty()) {
             again.insert(again.end(), listening.begin(), listening.end());
-            until = Steady::now();  // their wait for the initiator is pause enough
+            until = Steady::now() + listen_pause;  // their wait for the initiator is the longer one
         }
         for (bool due = false; !due && !stop.stop_requested();) {
             const auto left = std::chrono::ceil<milliseconds>(until - Steady::now());
