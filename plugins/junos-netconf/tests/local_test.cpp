@@ -13,6 +13,7 @@
 #include "qkd/sdk/commit.hpp"
 #include "qkd/sdk/initial_config.hpp"
 #include "qkd/sdk/net/program.hpp"
+#include "sim_member.hpp"
 #include "sshd.hpp"
 #include "support/plugin_object.hpp"
 #include "support/temp_dir.hpp"
@@ -60,17 +61,6 @@ SshdOptions no_ssh() {
     SshdOptions options;
     options.ssh = false;
     return options;
-}
-
-MemberTarget member() {
-    MemberTarget target;
-    target.link = "a--b";
-    target.device = "mx1";
-    target.connectivity_association = "CA_basic";
-    target.key_chain = "QKD_CA_basic";
-    target.interfaces = {"et-0/0/9"};
-    target.kme = {"kme.example", 443, "192.0.2.1"};
-    return target;
 }
 
 void expect(const Result<void>& result) {
