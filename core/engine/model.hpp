@@ -82,8 +82,8 @@ struct Link {
     Cipher cipher = Cipher::gcm_aes_xpn_256;
     std::string ckn_prefix;       ///< empty: CKN is a hash; else prefix + UUID without dashes
     std::vector<Member> members;  ///< driven by this process; off-box all of them, the initiator first
-    std::vector<Member> peers;    ///< on-box: driven by processes of their own, the initiator first if it is one of them
-    Noun key_ids;                 ///< plugin empty when the pipeline has no key-id-transport stage
+    std::vector<Member> peers;  ///< on-box: driven by processes of their own, the initiator first if it is one of them
+    Noun key_ids;               ///< plugin empty when the pipeline has no key-id-transport stage
 
     /// Member or peer. Every link has exactly one.
     [[nodiscard]] const Member& initiator() const noexcept {
