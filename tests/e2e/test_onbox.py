@@ -1,6 +1,7 @@
 """On-box: every member is driven by a process of its own, over a pipe, and they meet only through the key_ID transport."""
 import json
 import re
+import tempfile
 import unittest
 
 from onbox_lab import OFFERS, WAITS, OnboxLab, OnboxTest
@@ -14,6 +15,20 @@ class Onbox(OnboxTest):
                     self.assert_rotated(lab, lab.everyone([initiator], after=OFFERS)),
                     self.assert_rotated(lab, lab.everyone([*responders[1:]], after=WAITS))}
             self.assertEqual(len(seen), 3)
+
+    def test_three_whoever_comes_last(self):
+        topology = {"devices": [{"name": name, "kme": kme} for name, kme in (("r1", 1), ("r2", 2), ("r3", 2))],
+                    "wires": [["r1", "et-0/0/0", "r2", "et-0/0/0"], ["r1", "et-0/0/1", "r3", "et-0/0/0"]],
+                    "links": [{"initiator": {"device": "r1", "interfaces": ["et-0/0/0", "et-0/0/1"]},
+                               "responders": [{"device": name, "interfaces": ["et-0/0/0"]} for name in ("r2", "r3")]}]}
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+            json.dump(topology, file)
+            file.flush()
+            with OnboxLab("--topology", file.name) as lab:
+                seen = {self.assert_rotated(lab, lab.everyone(["r2", "r3"], after=WAITS)),
+                        self.assert_rotated(lab, lab.everyone(["r1"], after=OFFERS)),
+                        self.assert_rotated(lab, lab.everyone(["r3"], after=WAITS))}
+                self.assertEqual(len(seen), 3)
 
     def test_two_over_lldp_and_as_the_script_changed_keys(self):
         with OnboxLab("--rollover", "pre-shared-key") as lab:
