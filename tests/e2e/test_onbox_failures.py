@@ -1,5 +1,6 @@
 """On-box, with a member missing or killed."""
 import os
+import re
 import signal
 import unittest
 
@@ -25,7 +26,8 @@ class OnboxFailures(OnboxTest):
             for process in some:
                 process.end()
                 self.assertEqual(process.code, 1, process)
-            self.assertIn(f"no answer from {responders[-1]}", some[0].link["error"]["what"])
+            # On a slow machine others may be late as well.
+            self.assertRegex(some[0].link["error"]["what"], rf"no answer from .*{re.escape(responders[-1])}")
             self.assertIn("--as", some[0].link["error"]["hint"])
             self.assertEqual(lab.live_keys(), {("secured", before)})
 
@@ -40,8 +42,9 @@ class OnboxFailures(OnboxTest):
             before = self.assert_rotated(lab, lab.everyone([responder]))
             for victim, moment in ((initiator, OFFERS), (initiator, "step confirm"), (responder, "step confirm")):
                 with self.subTest(victim=victim, moment=moment):
-                    lab.write(initiator, wait='"1m"')
-                    lab.write(responder, wait='"1m"')
+                    # Long enough for a slow machine to get to the moment, and what the survivor waits.
+                    lab.write(initiator, wait='"3m"')
+                    lab.write(responder, wait='"3m"')
                     processes = [Process(lab, responder)]
                     if (victim, moment) != (initiator, OFFERS):
                         processes.append(Process(lab, initiator))
