@@ -43,7 +43,7 @@ bool failed = false;
 const PluginDescriptor& plugin(const std::string& name) {
     const std::string path = std::string(QKD_PLUGIN_FOLDER) + "/libqkd-" + name + ".so";
     void* library = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-    const void* symbol = library == nullptr ? nullptr : ::dlsym(library, "qkd_plugin_v1");
+    const void* symbol = library == nullptr ? nullptr : ::dlsym(library, "qkd_plugin");
     if (symbol == nullptr) throw std::runtime_error(path + " cannot be loaded");
     return *static_cast<const PluginDescriptor*>(symbol);
 }
@@ -62,8 +62,8 @@ Times in_process(const std::string& name, unsigned rounds) {
     network.wire("r1", "a", "r2", "b");
     const auto session1 = network.session("r1");
     const auto session2 = network.session("r2");
-    const Transport one(plugin(name), StageKind::key_id_transport);
-    const Transport other(plugin(name), StageKind::key_id_transport);
+    const Transport one(plugin(name));
+    const Transport other(plugin(name));
     const TransportEnd r1{"r1", {"a"}, session1.get()};
     const TransportEnd r2{"r2", {"b"}, session2.get()};
     const std::array responders{r2};
@@ -90,7 +90,7 @@ Times between_processes(const std::string& name, unsigned rounds, const support:
     const pid_t child = ::fork();
     if (child == 0) {
         ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-        const Transport other(plugin(name), StageKind::key_id_transport, at_other);
+        const Transport other(plugin(name), at_other);
         support::TestContext context(std::chrono::hours{1});
         NoticeMark last{0, 0};
         // One look before it begins, so that connections are there and sockets are open.
@@ -118,7 +118,7 @@ Times between_processes(const std::string& name, unsigned rounds, const support:
     };
     Times times;
     try {
-        const Transport one(plugin(name), StageKind::key_id_transport, at_one);
+        const Transport one(plugin(name), at_one);
         (void)told();
         for (unsigned i = 1; i <= rounds; ++i) {
             support::TestContext context;

@@ -91,13 +91,20 @@ int list(const Arguments& arguments, engine::PluginHost& host) {
     return exit_ok;
 }
 
+/// "connect:files" and the like.
+std::vector<std::string> needs_of(const StageInfo& stage) {
+    std::vector<std::string> needs;
+    for (const Capability need : list(stage.needs)) needs.push_back(qualified_name(need));
+    return needs;
+}
+
 Json inspect_json(const engine::Plugin& plugin) {
     const auto& d = *plugin.descriptor;
     Json stages = Json::array();
     for (std::size_t i = 0; i < d.stage_count; ++i) {
         stages.push_back({{"kind", to_string(d.stages[i].kind)},
-                          {"provides", engine::split(text(d.stages[i].provides), ' ')},
-                          {"needs", engine::split(text(d.stages[i].needs), ' ')}});
+                          {"provides", words_of(d.stages[i].provides)},
+                          {"needs", needs_of(d.stages[i])}});
     }
     Json fields = Json::array();
     for (std::size_t i = 0; i < d.field_count; ++i) {
@@ -139,8 +146,8 @@ std::string inspect_text(const engine::Plugin& plugin, bool colour) {
     for (std::size_t i = 0; i < d.stage_count; ++i) {
         const StageInfo& stage = d.stages[i];
         std::string words = to_string(stage.kind);
-        if (!text(stage.provides).empty()) words += "   provides: " + text(stage.provides);
-        if (!text(stage.needs).empty()) words += "   needs: " + text(stage.needs);
+        if (!stage.provides.empty()) words += "   provides: " + engine::join(words_of(stage.provides), " ");
+        if (!stage.needs.empty()) words += "   needs: " + engine::join(needs_of(stage), " ");
         out += line("stage", words);
     }
     for (const Scope scope : scopes_of(d)) {

@@ -22,24 +22,19 @@ struct Bound {
     T* operator->() const noexcept { return object.get(); }
 };
 
-/// Makes the stage object of `kind` for `noun`.
+/// Makes the stage object of class T for `noun`.
 template <class T>
-Result<Bound<T>> bind_stage(PluginHost& host, std::unique_ptr<ConfigView> config, const Noun& noun, StageKind kind) {
+Result<Bound<T>> bind_stage(PluginHost& host, std::unique_ptr<ConfigView> config, const Noun& noun) {
     Bound<T> bound;
-    auto plugin = host.load(noun.plugin);
-    if (!plugin) return std::move(plugin).error();
-    bound.plugin = *plugin;
+    QKD_TRY(bound.plugin, host.load(noun.plugin));
     bound.name = noun.plugin;
     bound.config = std::move(config);
-    auto object = host.create<T>(*bound.plugin, kind, *bound.config);
-    if (!object) return std::move(object).error();
-    bound.object = std::move(*object);
+    QKD_TRY(bound.object, host.create<T>(*bound.plugin, *bound.config));
     return bound;
 }
 template <class T>
-Result<Bound<T>> bind_stage(PluginHost& host, const Pipeline& pipeline, const Noun& noun, StageKind kind,
-                            const std::string& sae) {
-    return bind_stage<T>(host, config_view(pipeline, noun, sae), noun, kind);
+Result<Bound<T>> bind_stage(PluginHost& host, const Pipeline& pipeline, const Noun& noun, const std::string& sae) {
+    return bind_stage<T>(host, config_view(pipeline, noun, sae), noun);
 }
 
 }  // namespace qkd::engine

@@ -67,7 +67,7 @@ class Caller {
         using R = std::invoke_result_t<Fn, Context&>;
         std::optional<R> result;
         run(spec, plugin, [&](Context& context) -> const Error* {
-            result.emplace(guard(plugin.c_str(), [&] { return fn(context); }));
+            result.emplace(guard_plugin(plugin, [&] { return fn(context); }));
             if (result->ok()) return nullptr;
             name_place(result->error());
             return &result->error();

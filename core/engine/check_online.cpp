@@ -39,26 +39,26 @@ CallSpec spec_of(const Pipeline& pipeline, StageKind kind) {
 
 /// connect, then the probes of the stages that the device's plugin serves.
 void probe_device(const Pipeline& pipeline, PluginHost& host, const Device& device, Caller& caller, Prober& prober) {
-    const auto probe_stage = [&]<class T>(StageKind kind, Bound<T>*) {
-        if (!pipeline.has(kind)) return;
-        prober.run("device " + device.name + ": " + to_string(kind), [&]() -> std::optional<Error> {
-            auto stage = bind_stage<T>(host, pipeline, device, kind, {});
+    const auto probe_stage = [&]<class T>(std::type_identity<T>) {
+        if (!pipeline.has(T::kind)) return;
+        prober.run("device " + device.name + ": " + to_string(T::kind), [&]() -> std::optional<Error> {
+            auto stage = bind_stage<T>(host, pipeline, device, {});
             if (!stage) return stage.error();
-            auto probed = caller(spec_of(pipeline, kind), device.plugin,
+            auto probed = caller(spec_of(pipeline, T::kind), device.plugin,
                                  [&](Context& context) { return (*stage)->probe(context); });
             if (!probed) return probed.error();
             return std::nullopt;
         });
     };
-    probe_stage(StageKind::connect, static_cast<Bound<Connector>*>(nullptr));
-    probe_stage(StageKind::initial_config, static_cast<Bound<InitialConfig>*>(nullptr));
-    probe_stage(StageKind::commit, static_cast<Bound<Commit>*>(nullptr));
+    probe_stage(std::type_identity<Connector>{});
+    probe_stage(std::type_identity<InitialConfig>{});
+    probe_stage(std::type_identity<Commit>{});
 }
 
 void probe_kme(const Pipeline& pipeline, PluginHost& host, const Kme& kme, const std::string& sae,
                const std::string& peer, Caller& caller, Prober& prober) {
     prober.run("kme " + kme.name + ": status for " + sae + " and " + peer, [&]() -> std::optional<Error> {
-        auto source = bind_stage<KeySource>(host, pipeline, kme, StageKind::key_source, sae);
+        auto source = bind_stage<KeySource>(host, pipeline, kme, sae);
         if (!source) return source.error();
         auto status = caller(spec_of(pipeline, StageKind::key_source), kme.plugin,
                              [&](Context& context) { return (*source)->status(context, peer); });

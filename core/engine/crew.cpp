@@ -100,13 +100,13 @@ Result<void> Crew::assemble(PluginHost& host, std::initializer_list<StageKind> k
     };
     for (auto& m : members_) {
         const Device& device = pipeline_.devices.at(m.member->device);
-        const auto make = [&]<class T>(Bound<T>& into, const Noun& noun, StageKind kind) -> Result<void> {
-            if (!wanted(kind)) return {};
-            auto bound = bind_stage<T>(host, pipeline_, noun, kind, m.member->sae);
+        const auto make = [&]<class T>(Bound<T>& into, const Noun& noun) -> Result<void> {
+            if (!wanted(T::kind)) return {};
+            auto bound = bind_stage<T>(host, pipeline_, noun, m.member->sae);
             if (!bound) return std::move(bound).error();
             into = std::move(*bound);
             for (auto& stage : m.report->stages) {
-                if (stage.kind == kind) stage.plugin = noun.plugin;
+                if (stage.kind == T::kind) stage.plugin = noun.plugin;
             }
             return {};
         };
@@ -118,19 +118,19 @@ Result<void> Crew::assemble(PluginHost& host, std::initializer_list<StageKind> k
             for (auto& stage : m.report->stages) {
                 if (stage.kind == StageKind::connect) stage.plugin = device.plugin;
             }
-        } else if (auto r = make(m.connector, device, StageKind::connect); !r) {
+        } else if (auto r = make(m.connector, device); !r) {
             return r;
         }
-        if (auto r = make(m.certs, pipeline_.certs, StageKind::certs); !r) return r;
-        if (auto r = make(m.initial, device, StageKind::initial_config); !r) return r;
-        if (auto r = make(m.commit, device, StageKind::commit); !r) return r;
+        if (auto r = make(m.certs, pipeline_.certs); !r) return r;
+        if (auto r = make(m.initial, device); !r) return r;
+        if (auto r = make(m.commit, device); !r) return r;
         if (wanted(StageKind::key_source)) {
-            if (auto r = make(m.source, pipeline_.kmes.at(m.member->kme), StageKind::key_source); !r) return r;
+            if (auto r = make(m.source, pipeline_.kmes.at(m.member->kme)); !r) return r;
         }
-        if (auto r = make(m.transport, link_.key_ids, StageKind::key_id_transport); !r) return r;
+        if (auto r = make(m.transport, link_.key_ids); !r) return r;
         if (m.transport) {
             const StageInfo* info = m.transport.plugin->stage(StageKind::key_id_transport);
-            m.target.lldp_in_clear = std::string_view(info->needs).find("connect:lldp") != std::string_view::npos;
+            m.target.lldp_in_clear = info->needs.has(Capability::lldp);
         }
     }
     return {};
@@ -140,7 +140,7 @@ Result<void> Crew::each(const std::function<Result<void>(MemberRun&)>& fn) {
     std::vector<Result<void>> results(members_.size());
     // A thread must not end in an exception: that would end the process with devices in mid-change.
     const auto step = [&](std::size_t i) {
-        results[i] = guard("engine", [&] { return fn(members_[i]); });
+        results[i] = guard_engine([&] { return fn(members_[i]); });
         if (!results[i]) members_[i].session_is_doubtful = casts_doubt(results[i].error());
     };
     {
@@ -285,7 +285,7 @@ Result<void> Crew::obey_overrides(PluginHost& host) {
         const Noun& noun = pipeline_.kmes.at(m.member->kme);
         auto config = overridden(config_view(pipeline_, noun, m.member->sae), *choice, *m.source.plugin->descriptor);
         if (!config) return std::move(config).error();
-        auto source = bind_stage<KeySource>(host, std::move(*config), noun, StageKind::key_source);
+        auto source = bind_stage<KeySource>(host, std::move(*config), noun);
         if (!source) return std::move(source).error();
         m.source.object.reset();  // before the values that it reads
         m.source = std::move(*source);
@@ -351,7 +351,7 @@ std::vector<std::string> Crew::device_names() const {
 
 Result<void> Memory::open(PluginHost& host, const Pipeline& pipeline) {
     if (!pipeline.has(StageKind::persist)) return {};
-    auto bound = bind_stage<Persist>(host, pipeline, pipeline.persist, StageKind::persist, {});
+    auto bound = bind_stage<Persist>(host, pipeline, pipeline.persist, {});
     if (!bound) return std::move(bound).error();
     persist_ = std::move(*bound);
     sealed_ = pipeline.seal_records;

@@ -114,12 +114,10 @@ Result<void> check_stage(const StageInfo& stage) {
     if (static_cast<int>(stage.kind) >= stage_kind_count) return incomplete("a stage of no known kind");
     const std::string name = std::string("stage ") + to_string(stage.kind) + " ";
     if (stage.create == nullptr || stage.destroy == nullptr) return incomplete(name + "cannot be created or destroyed");
-    if (stage.provides == nullptr || stage.needs == nullptr)
-        return incomplete(name + "does not say what it provides and needs");
-    for (const auto& word : split(stage.needs, ' ')) {
-        if (word.find(':') == std::string::npos)
-            return incomplete(name + "needs '" + word + "', which is no stage:word");
-    }
+    if (!capabilities_of(stage.kind).has_all(stage.provides))
+        return incomplete(name + "provides a capability that does not belong to it");
+    if (!device_capabilities.has_all(stage.needs))
+        return incomplete(name + "needs a capability that no device's plugin can provide");
     return {};
 }
 
@@ -134,8 +132,7 @@ bool is_plugin_name(std::string_view name) noexcept {
 
 Result<void> check_descriptor(const PluginDescriptor& d, std::string_view name) {
     if (d.magic != plugin_magic) {
-        return refused("its symbol qkd_plugin_v1 is no plugin descriptor",
-                       "use QKD_PLUGIN() of the SDK and rebuild it");
+        return refused("its symbol qkd_plugin is no plugin descriptor", "use QKD_PLUGIN() of the SDK and rebuild it");
     }
     if (d.abi_major != QKD_ABI_MAJOR || d.abi_minor > QKD_ABI_MINOR) {
         const bool newer = d.abi_major > QKD_ABI_MAJOR || d.abi_major == QKD_ABI_MAJOR;

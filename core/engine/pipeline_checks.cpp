@@ -120,36 +120,27 @@ void check_same_device(Draft& draft) {
     }
 }
 
-std::optional<StageKind> stage_named(std::string_view word) {
-    for (int kind = 0; kind < stage_kind_count; ++kind) {
-        if (word == to_string(static_cast<StageKind>(kind))) return static_cast<StageKind>(kind);
-    }
-    return std::nullopt;
-}
-
-/// Does `device`'s plugin provide "connect:files" and the like? Says so once per pair of plugins.
-void check_word(Draft& draft, FilePlace place, const std::string& user, const std::string& need,
-                const std::string& device) {
+/// Does `device`'s plugin provide it? Says so once per pair of plugins.
+void check_need(Draft& draft, FilePlace place, const std::string& user, Capability need, const std::string& device) {
     const auto found = draft.devices.find(device);
     if (found == draft.devices.end() || found->second.plugin == nullptr) return;
     const Plugin& plugin = *found->second.plugin;
-    const auto colon = need.find(':');
-    const auto stage = stage_named(std::string_view(need).substr(0, colon));
-    const StageInfo* info = stage ? plugin.stage(*stage) : nullptr;
-    const auto provided = info == nullptr ? std::vector<std::string>() : split(info->provides, ' ');
-    if (std::find(provided.begin(), provided.end(), need.substr(colon + 1)) != provided.end()) return;
+    const StageInfo* info = plugin.stage(stage_of(need));
+    const CapabilitySet provided = info == nullptr ? CapabilitySet() : info->provides;
+    if (provided.has(need)) return;
     draft.findings.error(place,
-                         user + " needs " + need + ", which plugin " + in_quotes(plugin.descriptor->name) +
-                             " of device " + in_quotes(device) + " does not provide",
+                         user + " needs " + qualified_name(need) + ", which plugin " +
+                             in_quotes(plugin.descriptor->name) + " of device " + in_quotes(device) +
+                             " does not provide",
                          provided.empty() ? "it provides nothing of the kind; choose another plugin"
-                                          : "it provides: " + join(provided, ", "));
+                                          : "it provides: " + join(words_of(provided), ", "));
 }
 
 void check_needs(Draft& draft, FilePlace place, const Plugin& plugin, StageKind kind, const std::string& device) {
     const StageInfo* stage = plugin.stage(kind);
     if (stage == nullptr) return;
-    for (const auto& need : split(stage->needs, ' ')) {
-        check_word(draft, place, std::string("plugin ") + in_quotes(plugin.descriptor->name), need, device);
+    for (const Capability need : list(stage->needs)) {
+        check_need(draft, place, std::string("plugin ") + in_quotes(plugin.descriptor->name), need, device);
     }
 }
 
@@ -170,7 +161,7 @@ void check_capabilities(Draft& draft) {
             }
         }
         if (pipeline.has(StageKind::commit) && pipeline.commit.rollover == Rollover::key_chain) {
-            check_word(draft, noun.place, "rollover = \"key-chain\"", "connect:clock", name);
+            check_need(draft, noun.place, "rollover = \"key-chain\"", Capability::clock, name);
         }
     }
     for (std::size_t i = 0; i < draft.links.size(); ++i) {
@@ -298,7 +289,7 @@ void try_stage(Draft& draft, const Plugin& plugin, StageKind kind, const Noun& n
     Pipeline view_of;
     view_of.tables = draft.tables;
     const auto view = config_view(view_of, noun, sae);
-    if (const auto stage = draft.host.create<Stage>(plugin, kind, *view); !stage) {
+    if (const auto stage = draft.host.create(plugin, kind, *view); !stage) {
         draft.findings.error(place, stage.error().what, stage.error().hint);
     }
 }

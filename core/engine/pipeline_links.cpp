@@ -170,10 +170,9 @@ void read_key_ids(Draft& draft, const TomlValue* table, const std::string& link_
     const Plugin* plugin = bind_plugin(draft, name, StageKind::key_id_transport, label);
     if (plugin == nullptr) return;
     const std::string plugin_name = plugin->descriptor->name;
-    const auto provided = split(plugin->stage(StageKind::key_id_transport)->provides, ' ');
+    const CapabilitySet provided = plugin->stage(StageKind::key_id_transport)->provides;
     const bool onbox = draft.pipeline.mode == Mode::onbox;
-    const bool wrong_place =
-        std::find(provided.begin(), provided.end(), onbox ? "in-process" : "one-end") != provided.end();
+    const bool wrong_place = provided.has(onbox ? Capability::in_process : Capability::one_end);
     if (wrong_place) {
         draft.findings.error(name.place,
                              "plugin '" + plugin_name +
@@ -185,7 +184,7 @@ void read_key_ids(Draft& draft, const TomlValue* table, const std::string& link_
     const TableSpec spec{label, place, plugin_name, fields_of(fields_of_plugin(*plugin), Scope::key_ids), {"plugin"}};
     const auto index = keep_table(draft, spec, entries_of(*table, label), "link." + link.name + ".key_ids", sound);
     if (!wanted) return;
-    const bool authenticated = std::find(provided.begin(), provided.end(), "authenticated") != provided.end();
+    const bool authenticated = provided.has(Capability::authenticated);
     if (onbox && sound && !wrong_place && !authenticated &&
         draft.tables->tables.at(index).values.find("secret") == nullptr) {
         draft.findings.error(place, "missing key 'secret' in " + label + ": on-box nothing else tells a forged key_ID",

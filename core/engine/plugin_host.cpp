@@ -62,11 +62,11 @@ Result<const PluginDescriptor*> open_library(const fs::path& file) {
     // Boost's error_code overload loses the text of dlerror(), so this is one of the few places with an exception.
     try {
         dll::shared_library library(file, dll::load_mode::rtld_now | dll::load_mode::rtld_local);
-        const bool complete = library.has("qkd_plugin_v1");
-        const PluginDescriptor* descriptor = complete ? &library.get<const PluginDescriptor>("qkd_plugin_v1") : nullptr;
+        const bool complete = library.has("qkd_plugin");
+        const PluginDescriptor* descriptor = complete ? &library.get<const PluginDescriptor>("qkd_plugin") : nullptr;
         resident().libraries.push_back(std::move(library));
         if (complete) return descriptor;
-        return refused("it has no symbol qkd_plugin_v1",
+        return refused("it has no symbol qkd_plugin",
                        "use QKD_PLUGIN() of the SDK in a source file of the plugin itself");
     } catch (const std::exception& failure) {
         const std::string said = failure.what();
@@ -199,7 +199,7 @@ Result<const Plugin*> PluginHost::add_builtin(const PluginDescriptor& descriptor
     return impl_->keep(name, descriptor, {});
 }
 
-Result<StagePtr<Stage>> PluginHost::create_stage(const Plugin& plugin, StageKind kind, const ConfigView& config) {
+Result<StagePtr<Stage>> PluginHost::create(const Plugin& plugin, StageKind kind, const ConfigView& config) {
     const char* name = plugin.descriptor->name;
     const StageInfo* info = plugin.stage(kind);
     if (info == nullptr) {
@@ -207,7 +207,7 @@ Result<StagePtr<Stage>> PluginHost::create_stage(const Plugin& plugin, StageKind
                      std::string("plugin ") + name + " has no stage " + to_string(kind),
                      "name a plugin that has; see `qkd-macsec plugins list`"};
     }
-    return guard(name, [&]() -> Result<StagePtr<Stage>> {
+    return guard_plugin(name, [&]() -> Result<StagePtr<Stage>> {
         StagePtr<Stage> stage(info->create(), info->destroy);
         if (stage == nullptr) {
             return Error{ErrorCode::internal, Retry::never,

@@ -51,20 +51,19 @@ class PluginHost {
     /// A plugin linked into this program; for tests.
     Result<const Plugin*> add_builtin(const PluginDescriptor& descriptor);
 
-    /// A new, configured stage object of the kind's class T (KeySource for key_source, ...).
+    /// A new, configured stage object of the stage class T, such as KeySource.
     /// Whatever the plugin throws becomes Error{internal}. `config` must outlive the object.
-    template <class T>
-    Result<StagePtr<T>> create(const Plugin& plugin, StageKind kind, const ConfigView& config) {
-        auto stage = create_stage(plugin, kind, config);
-        if (!stage) return std::move(stage).error();
-        return StagePtr<T>(static_cast<T*>(stage->release()), stage->get_deleter());
+    template <StageInterface T>
+    Result<StagePtr<T>> create(const Plugin& plugin, const ConfigView& config) {
+        QKD_TRY(auto stage, create(plugin, T::kind, config));
+        return StagePtr<T>(static_cast<T*>(stage.release()), stage.get_deleter());
     }
+    /// The same where the kind alone matters.
+    Result<StagePtr<Stage>> create(const Plugin& plugin, StageKind kind, const ConfigView& config);
 
     [[nodiscard]] const std::filesystem::path& directory() const noexcept { return directory_; }
 
   private:
-    Result<StagePtr<Stage>> create_stage(const Plugin& plugin, StageKind kind, const ConfigView& config);
-
     struct Impl;
     std::filesystem::path directory_;
     std::unique_ptr<Impl> impl_;

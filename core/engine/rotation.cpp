@@ -38,7 +38,7 @@ void Rotation::walk() {
     for (Step step = Step::connect; step != Step::end;) {
         enter(step);
         // An exception of our own must not skip the undo.
-        auto ended = guard("engine", [&] { return perform(step); });
+        auto ended = guard_engine([&] { return perform(step); });
         if (!ended) {
             crew_.caller().log(LogLevel::error, ended.error().what, to_string(step));
             if (!failure_) failure_ = std::move(ended).error();
@@ -176,7 +176,7 @@ Rotation::Ended Rotation::connect() {
 namespace {
 
 LinkReport work(RunShared& shared, const Link& link, LinkReport (Rotation::*what)()) {
-    auto report = guard("engine", [&]() -> Result<LinkReport> {
+    auto report = guard_engine([&]() -> Result<LinkReport> {
         Rotation rotation(shared, link);
         return (rotation.*what)();
     });

@@ -187,7 +187,7 @@ Error Rotation::bad_keys(const MemberRun& m, const char* call) const {
 
 bool Rotation::transport_commits() {
     const auto* info = crew_.front().transport.plugin->stage(StageKind::key_id_transport);
-    return std::string_view(info->provides).find("commits") != std::string_view::npos;
+    return info->provides.has(Capability::commits);
 }
 
 TransportEnd Rotation::end_of(MemberRun& m) {
@@ -241,7 +241,7 @@ Result<void> Rotation::hand_over_key_id() {
 
 bool Rotation::transport_writes() {
     const auto* info = crew_.front().transport.plugin->stage(StageKind::key_id_transport);
-    return *info->needs != '\0';
+    return info->provides.has(Capability::writes);
 }
 
 std::uint64_t Rotation::next_generation() const {

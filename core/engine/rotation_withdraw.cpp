@@ -7,7 +7,7 @@
 namespace qkd::engine {
 
 LinkReport Rotation::withdraw() {
-    const auto outcome = guard("engine", [&]() -> Result<void> {
+    const auto outcome = guard_engine([&]() -> Result<void> {
         if (!pipeline_.has(StageKind::commit)) {
             return Error{ErrorCode::config, Retry::never, "the pipeline has no commit stage: it never scheduled a key",
                          "name the pipeline that rotates link " + link_.name};

@@ -204,7 +204,7 @@ RunReport work(const Pipeline& pipeline, PluginHost& host, const RunOptions& opt
                 static_cast<std::size_t>(std::find(selected.begin(), selected.end(), *index) - selected.begin());
             observer.link_begins(link);
             // An exception of our own is that link's failure: the other links and the report go on.
-            auto outcome = guard("engine", [&]() -> Result<LinkReport> { return what(shared, link); });
+            auto outcome = guard_engine([&]() -> Result<LinkReport> { return what(shared, link); });
             LinkReport done = outcome ? *std::move(outcome) : not_started(pipeline, link, std::move(outcome).error());
             observer.link_ends(done);
             queue.done(*index, succeeded(done.result));

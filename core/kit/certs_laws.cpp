@@ -12,7 +12,7 @@ namespace {
 constexpr StageKind kind = StageKind::certs;
 
 struct Rig {
-    explicit Rig(Trial& t) : certs(t.make<CertStage>(kind)), session(network.session("r1")) {
+    explicit Rig(Trial& t) : certs(t.make<CertStage>()), session(network.session("r1")) {
         Trial::needs(!t.subject().scratch.empty(), "no scratch directory");
         subject.sae = t.subject().initiator_sae;
         subject.device = "r1";

@@ -208,7 +208,7 @@ void expires(Trial& trial) {
 
 /// A session of somebody else's making must be refused before anything is cast.
 void foreign_commit_session(Trial& trial) {
-    auto commit = trial.make<Commit>(StageKind::commit);
+    auto commit = trial.make<Commit>();
     support::FakeNetwork network;
     const auto session = network.session("r1");
     MemberTarget target;
@@ -221,7 +221,7 @@ void foreign_commit_session(Trial& trial) {
 }
 
 void foreign_initial_session(Trial& trial) {
-    auto initial = trial.make<InitialConfig>(StageKind::initial_config);
+    auto initial = trial.make<InitialConfig>();
     support::FakeNetwork network;
     const auto session = network.session("r1");
     (void)trial.must_fail(initial->difference(trial.context(), *session, {}), "difference with a foreign session",
@@ -231,7 +231,7 @@ void foreign_initial_session(Trial& trial) {
 void initial_idempotent(Trial& trial) {
     DeviceRig rig(trial);
     rig.bring_up();
-    auto initial = trial.make<InitialConfig>(StageKind::initial_config);
+    auto initial = trial.make<InitialConfig>();
     const std::string before = rig.configured();
     const auto edits = trial.must(initial->difference(trial.context(), rig.session(), rig.target()), "difference");
     trial.expect(edits != nullptr && edits->empty(), "wants to change a member that it has just set up");

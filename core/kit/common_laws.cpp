@@ -99,14 +99,10 @@ void descriptor_complete(Trial& trial) {
         const std::string where = std::string("stage ") + to_string(stage.kind);
         trial.expect(kinds.insert(stage.kind).second, where + " is there twice");
         Trial::require(stage.create != nullptr && stage.destroy != nullptr, where + " has no create or no destroy");
-        Trial::require(stage.provides != nullptr && stage.needs != nullptr, where + ": provides or needs is null");
-        for (const auto& word : split(stage.provides, ' ')) {
-            trial.expect(is_word(word, "-"), where + " provides '" + word + "', which is no lower-case word");
-        }
-        for (const auto& word : split(stage.needs, ' ')) {
-            trial.expect(is_word(word, "-:") && word.find(':') != std::string::npos,
-                         where + " needs '" + word + "', which is not stage:word");
-        }
+        trial.expect(capabilities_of(stage.kind).has_all(stage.provides),
+                     where + " provides a capability of another kind of stage");
+        trial.expect(device_capabilities.has_all(stage.needs),
+                     where + " needs a capability that no device's plugin can provide");
     }
 }
 
@@ -214,7 +210,7 @@ void objects_in_threads(Trial& trial) {
 void probe_without_time(Trial& trial) {
     for (std::size_t i = 0; i < trial.plugin().stage_count; ++i) {
         const StageKind kind = trial.plugin().stages[i].kind;
-        const auto stage = trial.make<Stage>(kind);
+        const auto stage = trial.make(kind);
         const auto begin = std::chrono::steady_clock::now();
         trial.either(stage->probe(trial.context(std::chrono::milliseconds{0})), "probe");
         trial.late(std::chrono::steady_clock::now() - begin, std::string(to_string(kind)) + ": probe without time");

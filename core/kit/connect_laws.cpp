@@ -12,7 +12,7 @@ namespace {
 constexpr StageKind kind = StageKind::connect;
 
 struct Opened {
-    explicit Opened(Trial& trial) : connector(trial.make<Connector>(kind)) {
+    explicit Opened(Trial& trial) : connector(trial.make<Connector>()) {
         Trial::needs(trial.subject().target.has_value(), "there is no device behind this configuration");
         session = trial.must(connector->open(trial.context()), "open");
     }
@@ -32,15 +32,15 @@ void open_and_close(Trial& trial) {
 
 void offers(Trial& trial) {
     Opened opened(trial);
-    const std::string words = " " + std::string(support::find_stage(trial.plugin(), kind)->provides) + " ";
-    const auto agree = [&](const char* word, bool there) {
-        const bool claimed = words.find(" " + std::string(word) + " ") != std::string::npos;
-        trial.expect(claimed == there,
-                     std::string(word) + (claimed ? " is claimed and not offered" : " is offered and not claimed"));
+    const CapabilitySet provides = support::find_stage(trial.plugin(), kind)->provides;
+    const auto agree = [&](Capability capability, bool there) {
+        const bool claimed = provides.has(capability);
+        trial.expect(claimed == there, to_string(capability) + std::string(claimed ? " is claimed and not offered"
+                                                                                   : " is offered and not claimed"));
     };
-    agree("files", opened.session->files() != nullptr);
-    agree("lldp", opened.session->lldp() != nullptr);
-    agree("clock", opened.session->clock() != nullptr);
+    agree(Capability::files, opened.session->files() != nullptr);
+    agree(Capability::lldp, opened.session->lldp() != nullptr);
+    agree(Capability::clock, opened.session->clock() != nullptr);
 }
 
 void files(Trial& trial) {
@@ -82,12 +82,12 @@ void clock(Trial& trial) {
 }
 
 void deadline(Trial& trial) {
-    honours_deadline<Connector>(trial, kind, "open",
+    honours_deadline<Connector>(trial, "open",
                                 [](Connector& connector, Context& context) { return connector.open(context); });
 }
 
 void stop(Trial& trial) {
-    honours_stop<Connector>(trial, kind, "open",
+    honours_stop<Connector>(trial, "open",
                             [](Connector& connector, Context& context) { return connector.open(context); });
 }
 

@@ -19,10 +19,7 @@ SecretBytes random_bytes(std::size_t size) {
 
 }  // namespace
 
-DeviceRig::DeviceRig(Trial& trial)
-    : trial_(trial),
-      connector_(trial.make<Connector>(StageKind::connect)),
-      commit_(trial.make<Commit>(StageKind::commit)) {
+DeviceRig::DeviceRig(Trial& trial) : trial_(trial), connector_(trial.make<Connector>()), commit_(trial.make<Commit>()) {
     Trial::needs(trial.subject().target.has_value(), "there is no device behind this configuration");
     session_ = another_session();
 }
@@ -67,7 +64,7 @@ void DeviceRig::bring_up() {
     if (!read().keys.empty()) return;
     Trial::needs(support::find_stage(trial_.plugin(), StageKind::initial_config) != nullptr,
                  "the device is bare and the plugin has no initial-config");
-    auto initial = trial_.make<InitialConfig>(StageKind::initial_config);
+    auto initial = trial_.make<InitialConfig>();
     const auto edits = trial_.must(initial->difference(trial_.context(), *session_, target()), "difference");
     const OwnKey first = new_key();
     MemberChange start = change(first);

@@ -14,9 +14,7 @@ constexpr StageKind kind = StageKind::key_source;
 /// Both ends of an SAE pair.
 struct Pair {
     explicit Pair(Trial& t)
-        : trial(t),
-          initiator(t.make<KeySource>(kind, End::initiator)),
-          responder(t.make<KeySource>(kind, End::responder)) {
+        : trial(t), initiator(t.make<KeySource>(End::initiator)), responder(t.make<KeySource>(End::responder)) {
         Trial::needs(t.subject().keys_available, "there is no KME behind this configuration");
     }
 
@@ -109,8 +107,7 @@ void unknown_id(Trial& trial) {
 }
 
 void once(Trial& trial) {
-    const std::string_view provides = support::find_stage(trial.plugin(), kind)->provides;
-    Trial::needs((" " + std::string(provides) + " ").find(" once ") != std::string::npos, "does not claim 'once'");
+    Trial::needs(support::find_stage(trial.plugin(), kind)->provides.has(Capability::once), "does not claim 'once'");
     Pair pair(trial);
     const auto minted = pair.mint(1, 256);
     (void)trial.must(pair.fetch({minted.front().id}, 256), "the first fetch");
@@ -145,16 +142,16 @@ void status(Trial& trial) {
 }
 
 void deadline(Trial& trial) {
-    honours_deadline<KeySource>(trial, kind, "mint", [&](KeySource& source, Context& context) {
+    honours_deadline<KeySource>(trial, "mint", [&](KeySource& source, Context& context) {
         return source.mint(context, {trial.subject().responder_sae, {}, 1, 256});
     });
-    honours_deadline<KeySource>(trial, kind, "fetch", [&](KeySource& source, Context& context) {
+    honours_deadline<KeySource>(trial, "fetch", [&](KeySource& source, Context& context) {
         return source.fetch(context, {trial.subject().initiator_sae, {"00000000-0000-4000-8000-000000000000"}, 256});
     });
 }
 
 void stop(Trial& trial) {
-    honours_stop<KeySource>(trial, kind, "mint", [&](KeySource& source, Context& context) {
+    honours_stop<KeySource>(trial, "mint", [&](KeySource& source, Context& context) {
         return source.mint(context, {trial.subject().responder_sae, {}, 1, 256});
     });
 }

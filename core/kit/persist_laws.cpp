@@ -33,12 +33,12 @@ LinkRecord record(const std::string& link, std::uint64_t generation) {
 }
 
 void comes_back(Trial& trial) {
-    auto persist = trial.make<Persist>(kind);
+    auto persist = trial.make<Persist>();
     trial.expect(!trial.must(persist->load(trial.context(), "law-back"), "load of nothing").has_value(),
                  "remembers a link that was never saved");
     for (const std::uint64_t generation : {1U, 2U}) {
         trial.must(persist->save(trial.context(), record("law-back", generation)), "save");
-        auto other = trial.make<Persist>(kind);
+        auto other = trial.make<Persist>();
         const auto loaded = trial.must(other->load(trial.context(), "law-back"), "load");
         trial.expect(loaded == record("law-back", generation), "another record comes back than was saved");
     }
@@ -50,7 +50,7 @@ void comes_back(Trial& trial) {
 }
 
 void links_apart(Trial& trial) {
-    auto persist = trial.make<Persist>(kind);
+    auto persist = trial.make<Persist>();
     const std::array links{std::string("law-a"),    std::string("law_a"), std::string("law/a"),
                            std::string("../law-a"), std::string("LAW-A"), std::string("law-a.json"),
                            std::string("law a")};
@@ -72,7 +72,7 @@ void links_apart(Trial& trial) {
 void stays_in_place(Trial& trial) {
     const auto& scratch = trial.subject().scratch;
     const auto around = support::files_below(scratch.parent_path());
-    auto persist = trial.make<Persist>(kind);
+    auto persist = trial.make<Persist>();
     for (const std::string& link :
          {std::string("../../../law-out"), std::string("/tmp/law-out"), std::string(".."), std::string(),
           std::string(5000, 'x'), std::string("a\0b", 3), std::string("\n"), std::string("\xff")}) {
@@ -86,7 +86,7 @@ void stays_in_place(Trial& trial) {
 }
 
 void private_files(Trial& trial) {
-    auto persist = trial.make<Persist>(kind);
+    auto persist = trial.make<Persist>();
     trial.must(persist->save(trial.context(), record("law-private", 1)), "save");
     for (const auto& [name, content] : support::files_below(trial.subject().scratch)) {
         struct stat status {};
@@ -97,7 +97,7 @@ void private_files(Trial& trial) {
 }
 
 void damaged(Trial& trial) {
-    auto persist = trial.make<Persist>(kind);
+    auto persist = trial.make<Persist>();
     const LinkRecord good = record("law-damaged", 3);
     const auto before = support::files_below(trial.subject().scratch);
     trial.must(persist->save(trial.context(), good), "save");
@@ -124,11 +124,11 @@ void damaged(Trial& trial) {
 
 void atomic(Trial& trial) {
     const std::array versions{record("law-atomic", 1), record("law-atomic", 2)};
-    auto writer = trial.make<Persist>(kind);
+    auto writer = trial.make<Persist>();
     trial.must(writer->save(trial.context(), versions[0]), "save");
     std::atomic<bool> done{false};
     std::string complaint;
-    auto reader = trial.make<Persist>(kind);
+    auto reader = trial.make<Persist>();
     std::thread reading([&] {
         support::TestContext context;
         while (!done) {

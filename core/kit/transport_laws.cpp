@@ -53,8 +53,8 @@ class Rig {
   public:
     explicit Rig(Trial& trial, std::string link = "conformance", std::string_view secret = {})
         : trial_(trial), link_(std::move(link)), devices_(network) {
-        const std::string_view provides = support::find_stage(trial.plugin(), kind)->provides;
-        Trial::needs(provides.find("one-end") == std::string_view::npos, "works for one end of a link in each process");
+        Trial::needs(!support::find_stage(trial.plugin(), kind)->provides.has(Capability::one_end),
+                     "works for one end of a link in each process");
         network.wire("r1", "a", "r2", "b");
         network.wire("r2", "c", "r3", "d");
         network.wire("r1", "e", "r2", "f");
@@ -185,7 +185,7 @@ class Rig {
     support::PluginObject<KeyIdTransport> make(End at, std::string_view secret) {
         auto config = trial_.subject().config(kind, at);
         if (!secret.empty()) config = std::make_unique<WithSecret>(std::move(config), secret);
-        return {trial_.plugin(), kind, std::move(config)};
+        return {trial_.plugin(), std::move(config)};
     }
     static TransportEnd end(const Member& member) { return {member.device, member.interfaces, member.session.get()}; }
 
@@ -277,8 +277,8 @@ void authenticated(Trial& trial) {
         offers_secret = offers_secret || (field.scope == Scope::key_ids && std::string_view(field.key) == "secret");
     }
     Trial::needs(offers_secret, "has no field secret in its key_ids table");
-    const std::string_view provides = support::find_stage(trial.plugin(), kind)->provides;
-    Trial::needs(provides.find("in-process") == std::string_view::npos, "nobody else can write into this process");
+    Trial::needs(!support::find_stage(trial.plugin(), kind)->provides.has(Capability::in_process),
+                 "nobody else can write into this process");
 
     constexpr std::string_view secret = "the secret of this link, 32 octets";
     trial.guard_text(secret);
@@ -445,7 +445,7 @@ void stop(Trial& trial) {
 }
 
 void without_sessions(Trial& trial) {
-    auto transport = trial.make<KeyIdTransport>(kind);
+    auto transport = trial.make<KeyIdTransport>();
     Rig rig(trial, other_link);
     const TransportEnd self{"r8", {"a"}, nullptr};
     const std::array responders{TransportEnd{"r9", {"b"}, nullptr}};

@@ -88,8 +88,11 @@ class Trial {
     support::TestContext& context(std::chrono::milliseconds budget = std::chrono::seconds{20});
     /// A configured object, as the engine makes it.
     template <class T>
-    support::PluginObject<T> make(StageKind kind, End end = End::initiator) {
-        return {plugin(), kind, subject_.config(kind, end)};
+    support::PluginObject<T> make(End end = End::initiator) {
+        return {plugin(), subject_.config(T::kind, end)};
+    }
+    support::PluginObject<Stage> make(StageKind kind) {
+        return {plugin(), kind, subject_.config(kind, End::initiator)};
     }
     /// From now on this may stand in no log, event or error, in hex or base64.
     void guard_secret(const SecretBytes& secret);

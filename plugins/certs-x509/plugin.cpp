@@ -11,8 +11,7 @@ using qkd::Field;
 using qkd::FieldType;
 using qkd::Scope;
 
-constexpr std::array stages{
-    qkd::StageInfo{qkd::StageKind::certs, "", "", &qkd::create_stage<qkd::certs::X509Certs>, &qkd::destroy_stage}};
+constexpr std::array stages{qkd::stage<qkd::CertStage, qkd::certs::X509Certs>()};
 constexpr std::array fields{
     Field{Scope::certs, FieldType::path, "directory", true, nullptr, nullptr,
           "Directory on this machine for root.crt, root.key, SAE.crt and SAE.key; made when absent."},

@@ -137,8 +137,7 @@ class FrameTransport final : public KeyIdTransport {
     std::shared_ptr<Station> station_;  ///< kept between calls: what was heard lives in it
 };
 
-constexpr std::array stages{
-    StageInfo{StageKind::key_id_transport, "watches authenticated", "", &create_stage<FrameTransport>, &destroy_stage}};
+constexpr std::array stages{stage<KeyIdTransport, FrameTransport>({Capability::watches, Capability::authenticated})};
 constexpr std::array fields{
     Field{Scope::key_ids, FieldType::secret, "secret", true, nullptr, nullptr,
           "Shared by the members of the link, authenticates every frame; 16 octets or more, 32 random ones are best "

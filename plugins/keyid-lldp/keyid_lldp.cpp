@@ -241,8 +241,8 @@ class LldpTransport final : public KeyIdTransport {
     std::map<std::string, std::string> before_;  ///< interface -> description that our notice replaced
 };
 
-constexpr std::array stages{StageInfo{StageKind::key_id_transport, "lldp commits", "connect:lldp",
-                                      &create_stage<LldpTransport>, &destroy_stage}};
+constexpr std::array stages{
+    stage<KeyIdTransport, LldpTransport>({Capability::writes, Capability::commits}, {Capability::lldp})};
 constexpr std::array fields{
     notice::secret_field,
     Field{Scope::key_ids, FieldType::boolean, "acknowledge", false, "false", nullptr,

@@ -204,8 +204,7 @@ class LldpdTransport final : public KeyIdTransport {
     keyid_common::Ports ports_;
 };
 
-constexpr std::array stages{
-    StageInfo{StageKind::key_id_transport, "one-end watches", "", &create_stage<LldpdTransport>, &destroy_stage}};
+constexpr std::array stages{stage<KeyIdTransport, LldpdTransport>({Capability::one_end, Capability::watches})};
 constexpr std::array fields{
     notice::secret_field, keyid_common::ports_field,
     Field{Scope::key_ids, FieldType::path, "socket", false, "/run/lldpd.socket", nullptr, "Control socket of lldpd."},

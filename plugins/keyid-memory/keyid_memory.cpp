@@ -105,8 +105,7 @@ class MemoryTransport final : public KeyIdTransport {
     }
 };
 
-constexpr std::array stages{
-    StageInfo{StageKind::key_id_transport, "in-process", "", &create_stage<MemoryTransport>, &destroy_stage}};
+constexpr std::array stages{stage<KeyIdTransport, MemoryTransport>({Capability::in_process})};
 // What another transport's table holds stays in place when one word switches a link from one to the other.
 constexpr std::array fields{Field{Scope::key_ids, FieldType::string, "directory", false, nullptr, nullptr,
                                   "Taken and not used, so that one word switches a link from keyid-scp and back."},

@@ -164,8 +164,7 @@ class ScpTransport final : public KeyIdTransport {
     keyid_scp::Peers peers_;
 };
 
-constexpr std::array stages{
-    StageInfo{StageKind::key_id_transport, "files", "connect:files", &create_stage<ScpTransport>, &destroy_stage}};
+constexpr std::array stages{stage<KeyIdTransport, ScpTransport>({Capability::writes}, {Capability::files})};
 constexpr std::array fields{
     Field{Scope::key_ids, FieldType::string, "directory", false, "/var/tmp/qkd-macsec", nullptr,
           "Directory on the devices that holds the notices; made 0700 when absent. A relative path counts from the "

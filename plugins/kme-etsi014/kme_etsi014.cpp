@@ -310,7 +310,7 @@ Result<std::vector<Key>> Etsi014::fetch(Context& context, const FetchRequest& re
     return keys;
 }
 
-constexpr std::array stages{StageInfo{StageKind::key_source, "multicast", "", &create_stage<Etsi014>, &destroy_stage}};
+constexpr std::array stages{stage<KeySource, Etsi014>({Capability::multicast})};
 
 constexpr std::array fields{
     kme::url_field,

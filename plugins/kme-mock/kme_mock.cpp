@@ -212,7 +212,7 @@ class Mock final : public KeySource {
     std::set<std::string> fetched_;  ///< by this end, when `once`
 };
 
-constexpr std::array stages{StageInfo{StageKind::key_source, "multicast", "", &create_stage<Mock>, &destroy_stage}};
+constexpr std::array stages{stage<KeySource, Mock>({Capability::multicast})};
 constexpr const char* not_used =
     "Taken and not used, so that one word switches the table of a real KME to the mock and back.";
 constexpr std::array fields{

@@ -394,7 +394,7 @@ constexpr Field list(const char* key, const char* doc) {
     return {Scope::kme, FieldType::string_list, key, false, nullptr, nullptr, doc};
 }
 
-constexpr std::array stages{StageInfo{StageKind::key_source, "multicast", "", &create_stage<Rest>, &destroy_stage}};
+constexpr std::array stages{stage<KeySource, Rest>({Capability::multicast})};
 
 constexpr std::array fields{
     kme::url_field,

@@ -176,7 +176,7 @@ Result<std::vector<Key>> Skip::fetch(Context& context, const FetchRequest& reque
     return keys;
 }
 
-constexpr std::array stages{StageInfo{StageKind::key_source, "", "", &create_stage<Skip>, &destroy_stage}};
+constexpr std::array stages{stage<KeySource, Skip>()};
 
 constexpr std::array fields{
     kme::url_field,

@@ -61,7 +61,7 @@ class FilePersist final : public Persist {
     std::filesystem::path directory_;
 };
 
-constexpr std::array stages{StageInfo{StageKind::persist, "durable", "", &create_stage<FilePersist>, &destroy_stage}};
+constexpr std::array stages{stage<Persist, FilePersist>({Capability::durable})};
 constexpr std::array fields{Field{Scope::persist, FieldType::path, "directory", false, "{state}/ids", nullptr,
                                   "Directory on this machine for one JSON file per link; made 0700 when absent."}};
 

@@ -8,8 +8,8 @@
 namespace qkd::cli {
 namespace {
 
-constexpr std::array stages = {StageInfo{StageKind::connect, "files", "", nullptr, nullptr},
-                               StageInfo{StageKind::persist, "", "", nullptr, nullptr}};
+constexpr std::array stages = {StageInfo{StageKind::connect, {Capability::files}, {}, nullptr, nullptr},
+                               StageInfo{StageKind::persist, {}, {}, nullptr, nullptr}};
 constexpr std::array fields = {
     Field{Scope::device, FieldType::string, "host", true, nullptr, nullptr, "Name of the router."},
     Field{Scope::device, FieldType::integer, "port", false, "830", "1..65535", "TCP port."},

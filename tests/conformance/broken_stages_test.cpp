@@ -327,10 +327,10 @@ constexpr PluginDescriptor plugin_of(const StageInfo& stage) {
             no_fields.data(),
             0};
 }
-constexpr StageInfo connects{StageKind::connect, "files lldp clock", "", &create_stage<Connects>, &destroy_stage};
-constexpr StageInfo certifies{StageKind::certs, "", "", &create_stage<Certifies>, &destroy_stage};
-constexpr StageInfo sources{StageKind::key_source, "once", "", &create_stage<Sources>, &destroy_stage};
-constexpr StageInfo remembers{StageKind::persist, "", "", &create_stage<Remembers>, &destroy_stage};
+constexpr StageInfo connects = stage<Connector, Connects>({Capability::files, Capability::lldp, Capability::clock});
+constexpr StageInfo certifies = stage<CertStage, Certifies>();
+constexpr StageInfo sources = stage<KeySource, Sources>({Capability::once});
+constexpr StageInfo remembers = stage<Persist, Remembers>();
 constexpr PluginDescriptor connect_plugin = plugin_of(connects);
 constexpr PluginDescriptor certs_plugin = plugin_of(certifies);
 constexpr PluginDescriptor source_plugin = plugin_of(sources);

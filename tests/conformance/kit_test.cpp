@@ -166,8 +166,7 @@ class FlawedSource final : public KeySource {
     static inline unsigned minted_ = 0;
 };
 
-constexpr std::array source_stages{
-    StageInfo{StageKind::key_source, "batch", "", &create_stage<FlawedSource>, &destroy_stage}};
+constexpr std::array source_stages{stage<KeySource, FlawedSource>()};
 constexpr std::array<Field, 0> no_fields{};
 constexpr PluginDescriptor source_plugin{
     plugin_magic,      QKD_ABI_MAJOR, QKD_ABI_MINOR,        QKD_FINGERPRINT,      "flawed-source",  "1.0.0", "tests",
@@ -344,8 +343,7 @@ class FlawedTransport final : public KeyIdTransport {
     std::optional<std::chrono::steady_clock::time_point> since_;
 };
 
-constexpr std::array transport_stages{
-    StageInfo{StageKind::key_id_transport, "files", "", &create_stage<FlawedTransport>, &destroy_stage}};
+constexpr std::array transport_stages{stage<KeyIdTransport, FlawedTransport>()};
 constexpr std::array transport_fields{notice::secret_field};
 constexpr PluginDescriptor transport_plugin{plugin_magic,
                                             QKD_ABI_MAJOR,
@@ -431,8 +429,7 @@ class TracingStage final : public Stage {
     int fd_ = -1;
 };
 
-constexpr std::array tracing_stages{
-    StageInfo{StageKind::key_source, "", "", &create_stage<TracingStage>, &destroy_stage}};
+constexpr std::array tracing_stages{stage<KeySource, TracingStage>()};
 constexpr std::array tracing_fields{
     Field{Scope::kme, FieldType::secret, "token", true, "env:X", nullptr, "no sentence"},
     Field{Scope::kme, FieldType::integer, "size", false, "7", "1..5", "A number."},

@@ -244,21 +244,19 @@ class ModelCommit final : public Commit {
 
 constexpr std::array<Field, 0> no_fields{};
 
-template <const char* Provides>
-constexpr std::array<StageInfo, 3> stages_providing{
-    StageInfo{StageKind::connect, Provides, "", &create_stage<ModelConnector>, &destroy_stage},
-    StageInfo{StageKind::initial_config, "", "", &create_stage<ModelInitial>, &destroy_stage},
-    StageInfo{StageKind::commit, "confirmed", "", &create_stage<ModelCommit>, &destroy_stage}};
+consteval std::array<StageInfo, 3> stages_providing(CapabilitySet provides) {
+    return {stage<Connector, ModelConnector>(provides), stage<InitialConfig, ModelInitial>(),
+            stage<Commit, ModelCommit>({Capability::confirmed})};
 
-constexpr char honest[] = "clock";
-constexpr char boastful[] = "clock files";
+    constexpr auto honest = stages_providing({Capability::clock});
+    constexpr auto boastful = stages_providing({Capability::clock, Capability::files});
 
-constexpr PluginDescriptor descriptor(const std::array<StageInfo, 3>& stages) {
-    return {plugin_magic,         QKD_ABI_MAJOR, QKD_ABI_MINOR, QKD_FINGERPRINT, "model-device",   "1.0.0", "tests",
-            "A device in memory", "test only",   stages.data(), stages.size(),   no_fields.data(), 0};
-}
-constexpr PluginDescriptor honest_plugin = descriptor(stages_providing<honest>);
-constexpr PluginDescriptor boastful_plugin = descriptor(stages_providing<boastful>);
+    constexpr PluginDescriptor descriptor(const std::array<StageInfo, 3>& stages) {
+        return {plugin_magic,         QKD_ABI_MAJOR, QKD_ABI_MINOR, QKD_FINGERPRINT, "model-device",   "1.0.0", "tests",
+                "A device in memory", "test only",   stages.data(), stages.size(),   no_fields.data(), 0};
+    }
+    constexpr PluginDescriptor honest_plugin = descriptor(honest);
+    constexpr PluginDescriptor boastful_plugin = descriptor(boastful);
 
 }  // namespace
 

@@ -17,7 +17,7 @@
 #define FIXTURE_MAGIC qkd::plugin_magic
 #endif
 #ifndef FIXTURE_SYMBOL
-#define FIXTURE_SYMBOL qkd_plugin_v1
+#define FIXTURE_SYMBOL qkd_plugin
 #endif
 #ifndef FIXTURE_FINGERPRINT
 #define FIXTURE_FINGERPRINT QKD_FINGERPRINT
@@ -70,7 +70,7 @@ using Create = qkd::Stage* (*)();
 [[maybe_unused]] constexpr Create throws_int = []() -> qkd::Stage* { throw 42; };
 
 constexpr std::array stages = {
-    qkd::StageInfo{qkd::StageKind::key_source, "", "", FIXTURE_CREATE, qkd::destroy_stage},
+    qkd::StageInfo{qkd::StageKind::key_source, {}, {}, FIXTURE_CREATE, [](qkd::Stage* made) { delete made; }},
 };
 
 }  // namespace

@@ -81,11 +81,11 @@ TEST_F(Loader, TakesASoundPlugin) {
     EXPECT_EQ(*host.load("sound"), *plugin) << "one object per plugin";
 
     const EmptyConfig config;
-    auto source = host.create<KeySource>(**plugin, StageKind::key_source, config);
+    auto source = host.create<KeySource>(**plugin, config);
     ASSERT_TRUE(source) << source.error().what;
     support::TestContext context;
     EXPECT_EQ((*source)->status(context, "peer")->source_kme, "sound");
-    const auto commit = host.create<Stage>(**plugin, StageKind::commit, config);
+    const auto commit = host.create<Commit>(**plugin, config);
     ASSERT_FALSE(commit);
     EXPECT_EQ(commit.error().code, ErrorCode::unsupported);
 }
@@ -96,7 +96,7 @@ TEST_F(Loader, ObjectsOutliveTheHost) {
     StagePtr<KeySource> source(nullptr, nullptr);
     {
         PluginHost host(plugins());
-        auto made = host.create<KeySource>(**host.load("sound"), StageKind::key_source, config);
+        auto made = host.create<KeySource>(**host.load("sound"), config);
         ASSERT_TRUE(made);
         source = std::move(*made);
     }
@@ -124,7 +124,7 @@ TEST_F(Loader, RefusesOtherAbis) {
 
 TEST_F(Loader, RefusesWhatIsNoPlugin) {
     install("no-symbol");
-    EXPECT_THAT(refusal("no-symbol"), HasSubstr("no symbol qkd_plugin_v1"));
+    EXPECT_THAT(refusal("no-symbol"), HasSubstr("no symbol qkd_plugin"));
     install("no-magic");
     EXPECT_THAT(refusal("no-magic"), HasSubstr("is no plugin descriptor"));
     install("no-factory");
@@ -220,7 +220,7 @@ TEST_F(Loader, TurnsWhatAPluginThrowsIntoAnError) {
         install(name);
         const auto plugin = host.load(name);
         ASSERT_TRUE(plugin) << name;
-        const auto stage = host.create<KeySource>(**plugin, StageKind::key_source, config);
+        const auto stage = host.create<KeySource>(**plugin, config);
         ASSERT_FALSE(stage) << name;
         EXPECT_EQ(stage.error().code, ErrorCode::internal) << name;
         EXPECT_THAT(stage.error().what, HasSubstr(name));

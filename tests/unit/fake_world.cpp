@@ -425,14 +425,11 @@ class FakePersist final : public Persist {
     std::string of_;  ///< on-box: whose memory this is
 };
 
-constexpr std::array device_stages{
-    StageInfo{StageKind::connect, "clock macsec", "", &create_stage<FakeConnector>, &destroy_stage},
-    StageInfo{StageKind::initial_config, "", "", &create_stage<FakeInitial>, &destroy_stage},
-    StageInfo{StageKind::commit, "", "", &create_stage<FakeCommit>, &destroy_stage}};
-constexpr std::array kme_stages{StageInfo{StageKind::key_source, "", "", &create_stage<FakeSource>, &destroy_stage}};
-constexpr std::array transport_stages{
-    StageInfo{StageKind::key_id_transport, "", "connect:clock", &create_stage<FakeTransport>, &destroy_stage}};
-constexpr std::array persist_stages{StageInfo{StageKind::persist, "", "", &create_stage<FakePersist>, &destroy_stage}};
+constexpr std::array device_stages{stage<Connector, FakeConnector>({Capability::clock, Capability::macsec}),
+                                   stage<InitialConfig, FakeInitial>(), stage<Commit, FakeCommit>()};
+constexpr std::array kme_stages{stage<KeySource, FakeSource>()};
+constexpr std::array transport_stages{stage<KeyIdTransport, FakeTransport>({Capability::writes}, {Capability::clock})};
+constexpr std::array persist_stages{stage<Persist, FakePersist>()};
 
 PluginDescriptor descriptor(const char* name, const StageInfo* stages, std::size_t count) {
     return {plugin_magic, QKD_ABI_MAJOR, QKD_ABI_MINOR, QKD_FINGERPRINT, name,    "1.0.0", "tests",

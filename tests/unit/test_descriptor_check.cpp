@@ -18,7 +18,7 @@ void drop(Stage* stage) {
     delete stage;
 }
 
-constexpr std::array good_stages = {StageInfo{StageKind::key_source, "", "", make_none, drop}};
+constexpr std::array good_stages = {StageInfo{StageKind::key_source, {}, {}, make_none, drop}};
 
 Field good_field() {
     return {Scope::kme, FieldType::integer, "key_size", false, "256", "128..1024", "Bits of a key."};
@@ -62,12 +62,13 @@ TEST(DescriptorCheck, WantsProperStages) {
     EXPECT_FALSE(check_descriptor(descriptor({}, {}), "test"));
     const StageInfo twice[] = {good_stages[0], good_stages[0]};
     EXPECT_THAT(check_descriptor(descriptor(twice, {}), "test").error().what, HasSubstr("twice"));
-    for (const StageInfo& wrong : {StageInfo{static_cast<StageKind>(9), "", "", make_none, drop},
-                                   StageInfo{StageKind::key_source, nullptr, "", make_none, drop},
-                                   StageInfo{StageKind::key_source, "", nullptr, make_none, drop},
-                                   StageInfo{StageKind::key_source, "", "files", make_none, drop},
-                                   StageInfo{StageKind::key_source, "", "", nullptr, drop},
-                                   StageInfo{StageKind::key_source, "", "", make_none, nullptr}}) {
+    for (const StageInfo& wrong : {StageInfo{static_cast<StageKind>(9), {}, {}, make_none, drop},
+                                   StageInfo{StageKind::key_source, {Capability{63}}, {}, make_none, drop},
+                                   StageInfo{StageKind::key_source, {Capability::files}, {}, make_none, drop},
+                                   StageInfo{StageKind::key_source, {}, {Capability{63}}, make_none, drop},
+                                   StageInfo{StageKind::key_source, {}, {Capability::once}, make_none, drop},
+                                   StageInfo{StageKind::key_source, {}, {}, nullptr, drop},
+                                   StageInfo{StageKind::key_source, {}, {}, make_none, nullptr}}) {
         EXPECT_FALSE(check_descriptor(descriptor({&wrong, 1}, {}), "test"));
     }
     auto none = descriptor(good_stages, {});

@@ -32,6 +32,12 @@ inline const StageInfo* find_stage(const PluginDescriptor& plugin, StageKind kin
 template <class T>
 class PluginObject {
   public:
+    PluginObject(const PluginDescriptor& plugin, std::unique_ptr<ConfigView> config)
+        : PluginObject(plugin, T::kind, std::move(config)) {}
+    PluginObject(const PluginDescriptor& plugin, const Values& values = {}, const std::string& state = "",
+                 const std::string& sae = "")
+        : PluginObject(plugin, std::make_unique<MapConfig>(plugin, scope_of(T::kind), values, state, sae)) {}
+    /// Of any kind, for a T that is Stage itself.
     PluginObject(const PluginDescriptor& plugin, StageKind kind, std::unique_ptr<ConfigView> config)
         : config_(std::move(config)), stage_(nullptr, nullptr) {
         const StageInfo* info = find_stage(plugin, kind);
@@ -40,9 +46,6 @@ class PluginObject {
         if (stage_ == nullptr) throw std::runtime_error(std::string(plugin.name) + ": create() gave nothing");
         if (auto done = stage_->configure(*config_); !done) throw std::runtime_error(done.error().what);
     }
-    PluginObject(const PluginDescriptor& plugin, StageKind kind, const Values& values = {},
-                 const std::string& state = "", const std::string& sae = "")
-        : PluginObject(plugin, kind, std::make_unique<MapConfig>(plugin, scope_of(kind), values, state, sae)) {}
 
     T* operator->() const noexcept { return static_cast<T*>(stage_.get()); }
     T& operator*() const noexcept { return static_cast<T&>(*stage_); }

@@ -1,4 +1,5 @@
 // The words by which enumerations appear in files, reports and logs.
+#include "qkd/sdk/capability.hpp"
 #include "qkd/sdk/macsec.hpp"
 #include "qkd/sdk/result.hpp"
 #include "qkd/sdk/stage.hpp"
@@ -36,6 +37,53 @@ const char* to_string(StageKind kind) noexcept {
         case StageKind::persist: return "persist";
     }
     return "?";
+}
+
+static_assert(
+    [] {
+        for (std::size_t i = 0; i < capability_table.size(); ++i) {
+            if (static_cast<std::size_t>(capability_table[i].capability) != i) return false;
+        }
+        return true;
+    }(),
+    "capability_table stands in the order of the enumeration");
+
+namespace {
+
+/// nullptr for a number that this SDK does not know.
+const CapabilityInfo* info_of(Capability capability) noexcept {
+    const auto index = static_cast<std::size_t>(capability);
+    return index < capability_table.size() ? &capability_table[index] : nullptr;
+}
+
+}  // namespace
+
+const char* to_string(Capability capability) noexcept {
+    const CapabilityInfo* info = info_of(capability);
+    return info != nullptr ? info->word : "?";
+}
+
+StageKind stage_of(Capability capability) noexcept {
+    const CapabilityInfo* info = info_of(capability);
+    return info != nullptr ? info->stage : StageKind::connect;
+}
+
+std::string qualified_name(Capability capability) {
+    return std::string(to_string(stage_of(capability))) + ":" + to_string(capability);
+}
+
+std::vector<Capability> list(CapabilitySet capabilities) {
+    std::vector<Capability> all;
+    for (const CapabilityInfo& one : capability_table) {
+        if (capabilities.has(one.capability)) all.push_back(one.capability);
+    }
+    return all;
+}
+
+std::vector<std::string> words_of(CapabilitySet capabilities) {
+    std::vector<std::string> words;
+    for (const Capability one : list(capabilities)) words.emplace_back(to_string(one));
+    return words;
 }
 
 const char* to_string(Cipher cipher) noexcept {

@@ -101,7 +101,7 @@ class Acme final : public KeySource {
     std::optional<net::HttpsClient> client_;
 };
 
-constexpr std::array stages{StageInfo{StageKind::key_source, "multicast", "", &create_stage<Acme>, &destroy_stage}};
+constexpr std::array stages{stage<KeySource, Acme>({Capability::multicast})};
 constexpr std::array fields{
     Field{Scope::kme, FieldType::url, "url", true, nullptr, "https", "Address of the KME."},
     Field{Scope::kme, FieldType::path, "ca", true, nullptr, nullptr, "PEM file of the KME's certificate authority."},

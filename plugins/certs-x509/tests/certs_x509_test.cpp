@@ -19,7 +19,7 @@
 #include "support/test_context.hpp"
 #include "x509.hpp"
 
-extern "C" const qkd::PluginDescriptor qkd_plugin_v1;
+extern "C" const qkd::PluginDescriptor qkd_plugin;
 
 using namespace std::chrono_literals;
 using qkd::Change;
@@ -59,7 +59,7 @@ class X509Certs : public testing::Test {
   protected:
     Certs certs(Values values = {}) {
         values.insert({"directory", folder_});
-        return {qkd_plugin_v1, qkd::StageKind::certs, values};
+        return {qkd_plugin, values};
     }
     Change must(Certs& stage, const std::string& sae = "mx1") {
         auto done = stage->ensure(context_, {sae, "r1"}, *session_);
@@ -506,7 +506,7 @@ TEST_F(X509Certs, RenewsAGoodCertificateOnceWhenAskedTo) {
     const std::string first = here("mx1.crt");
     const auto later = now() + 2s;
     qkd::certs::X509Certs at_that_time([&] { return later; });
-    const qkd::support::MapConfig config(qkd_plugin_v1, qkd::Scope::certs, {{"directory", folder_}});
+    const qkd::support::MapConfig config(qkd_plugin, qkd::Scope::certs, {{"directory", folder_}});
     ASSERT_TRUE(at_that_time.configure(config));
     EXPECT_EQ(tried(at_that_time, later), Change::on_trial);
     const std::string second = here("mx1.crt");
@@ -576,7 +576,7 @@ TEST(Window, ClosesAtTheLatestInSixDays) {
 TEST_F(X509Certs, InTheWindowOnlyMeansThatWhatWorksWaits) {
     auto time = local(2026, 1, 3, 12, 0);
     qkd::certs::X509Certs stage([&] { return time; });
-    const qkd::support::MapConfig config(qkd_plugin_v1, qkd::Scope::certs,
+    const qkd::support::MapConfig config(qkd_plugin, qkd::Scope::certs,
                                          {{"directory", folder_}, {"when", "window"}, {"valid_days", "20"}});
     ASSERT_TRUE(stage.configure(config));
     EXPECT_EQ(tried(stage), Change::changed) << "what is missing does not wait";

@@ -10,13 +10,14 @@
 namespace {
 
 constexpr std::array stages{
-    qkd::StageInfo{qkd::StageKind::connect, "files lldp clock macsec netconf", "",
-                   &qkd::create_stage<qkd::junos::JunosConnector>, &qkd::destroy_stage},
-    qkd::StageInfo{qkd::StageKind::initial_config, "", "connect:netconf connect:macsec",
-                   &qkd::create_stage<qkd::junos::JunosInitialConfig>, &qkd::destroy_stage},
-    qkd::StageInfo{qkd::StageKind::commit, "confirmed key-chain pre-shared-key",
-                   "connect:netconf connect:macsec connect:clock", &qkd::create_stage<qkd::junos::JunosCommit>,
-                   &qkd::destroy_stage},
+    qkd::stage<qkd::Connector, qkd::junos::JunosConnector>({qkd::Capability::files, qkd::Capability::lldp,
+                                                            qkd::Capability::clock, qkd::Capability::macsec,
+                                                            qkd::Capability::netconf}),
+    qkd::stage<qkd::InitialConfig, qkd::junos::JunosInitialConfig>({},
+                                                                   {qkd::Capability::netconf, qkd::Capability::macsec}),
+    qkd::stage<qkd::Commit, qkd::junos::JunosCommit>(
+        {qkd::Capability::confirmed, qkd::Capability::key_chain, qkd::Capability::pre_shared_key},
+        {qkd::Capability::netconf, qkd::Capability::macsec, qkd::Capability::clock}),
 };
 
 using qkd::FieldType;

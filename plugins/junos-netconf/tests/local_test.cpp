@@ -19,7 +19,7 @@
 #include "support/temp_dir.hpp"
 #include "support/test_context.hpp"
 
-extern "C" const qkd::PluginDescriptor qkd_plugin_v1;
+extern "C" const qkd::PluginDescriptor qkd_plugin;
 
 namespace qkd::junos::test {
 namespace {
@@ -47,7 +47,7 @@ support::Values running(const std::string& script) {
 }
 
 Result<std::unique_ptr<DeviceSession>> open(const support::Values& values, Context& context) {
-    PluginObject<Connector> connector(qkd_plugin_v1, StageKind::connect, values);
+    PluginObject<Connector> connector(qkd_plugin, values);
     return connector->open(context);
 }
 
@@ -71,9 +71,9 @@ void expect(const Result<void>& result) {
 TEST(Local, FirstKeyNextKeyRevertAndWithdrawThroughALocalCommand) {
     SimulatedDevice device(no_ssh());
     const auto values = device.local_values();
-    PluginObject<Connector> connector(qkd_plugin_v1, StageKind::connect, values);
-    PluginObject<InitialConfig> initial(qkd_plugin_v1, StageKind::initial_config, values);
-    PluginObject<Commit> commit(qkd_plugin_v1, StageKind::commit, values);
+    PluginObject<Connector> connector(qkd_plugin, values);
+    PluginObject<InitialConfig> initial(qkd_plugin, values);
+    PluginObject<Commit> commit(qkd_plugin, values);
     TestContext context{60s};
     const auto descriptors = open_descriptors();
     expect(connector->probe(context));
@@ -135,7 +135,7 @@ TEST(Local, FirstKeyNextKeyRevertAndWithdrawThroughALocalCommand) {
 TEST(Local, ALostSessionGivesItsLockBack) {
     SimulatedDevice device(no_ssh());
     const auto values = device.local_values();
-    PluginObject<Commit> commit(qkd_plugin_v1, StageKind::commit, values);
+    PluginObject<Commit> commit(qkd_plugin, values);
     TestContext context{60s};
     SecretBytes cak = SecretBytes::zeros(32);
     for (int round = 0; round < 2; ++round) {
@@ -355,9 +355,9 @@ TEST(Local, TheCommandInheritsNoDescriptors) {
 TEST(Local, EachTransportAsksForWhatItNeedsAndRefusesWhatMeansNothing) {
     const auto configured = [](const support::Values& values) -> std::string {
         try {
-            PluginObject<Connector> connector(qkd_plugin_v1, StageKind::connect, values);
-            PluginObject<Commit> commit(qkd_plugin_v1, StageKind::commit, values);
-            PluginObject<InitialConfig> initial(qkd_plugin_v1, StageKind::initial_config, values);
+            PluginObject<Connector> connector(qkd_plugin, values);
+            PluginObject<Commit> commit(qkd_plugin, values);
+            PluginObject<InitialConfig> initial(qkd_plugin, values);
         } catch (const std::runtime_error& error) {
             return error.what();
         }

@@ -17,8 +17,8 @@ class TwoEngines : public ::testing::Test {
   protected:
     explicit TwoEngines(bool local_allowed = false)
         : device_(two_engines()),
-          connector_(qkd_plugin_v1, StageKind::connect, device_.local_values()),
-          commit_(qkd_plugin_v1, StageKind::commit, values(local_allowed)) {
+          connector_(qkd_plugin, device_.local_values()),
+          commit_(qkd_plugin, values(local_allowed)) {
         auto opened = connector_->open(context_);
         if (!opened) throw std::runtime_error(opened.error().what);
         session_ = std::move(*opened);

@@ -91,7 +91,7 @@ TEST(Sim, ADeviceBehindAJumpHostIsReachedByOpenSshWithFilesAndAll) {
                               "\n-o\nBatchMode=yes\n-o\nStrictHostKeyChecking=yes\n-o\nUserKnownHostsFile=" +
                               (folder / "known_hosts").string() + "\n-p\n" + by.at("port") +
                               "\n-W\n%h:%p\n%r@127.0.0.1";
-    PluginObject<Connector> connector(qkd_plugin_v1, StageKind::connect, values);
+    PluginObject<Connector> connector(qkd_plugin, values);
     auto session = connector->open(j.context);
     ASSERT_TRUE(session) << session.error().what;
     EXPECT_EQ((*session)->facts().model, "mx304");
@@ -103,7 +103,7 @@ TEST(Sim, ADeviceBehindAJumpHostIsReachedByOpenSshWithFilesAndAll) {
     Junos::expect((*session)->close(j.context));
     // The jump host is verified by ssh, the router by us: a key that is not known there is refused here.
     values["known_hosts"] = by.at("known_hosts");
-    PluginObject<Connector> misled(qkd_plugin_v1, StageKind::connect, values);
+    PluginObject<Connector> misled(qkd_plugin, values);
     session = misled->open(j.context);
     ASSERT_FALSE(session);
     EXPECT_EQ(session.error().code, ErrorCode::auth) << session.error().what;

@@ -108,7 +108,7 @@ TEST(Sim, EndsItsOwnDeadSessionAndNoOther) {
     j.stage(*dead, change);
     auto values = j.device.values();
     values["user"] = "somebody";
-    PluginObject<Commit> other_user(qkd_plugin_v1, StageKind::commit, values);
+    PluginObject<Commit> other_user(qkd_plugin, values);
     for (const std::string& id : {session->id(), std::string(), dead->id() + "0", std::string("1")})
         EXPECT_FALSE(breaks(j.commit, id)) << id;
     EXPECT_FALSE(breaks(other_user, dead->id())) << "the same session, but another user's";

@@ -28,9 +28,9 @@ SshdOptions lab_options() {
 
 Junos::Junos(const SshdOptions& options, const support::Values& more)
     : device(options),
-      connector(qkd_plugin_v1, StageKind::connect, device.values()),
-      initial(qkd_plugin_v1, StageKind::initial_config, with(device.values(), more)),
-      commit(qkd_plugin_v1, StageKind::commit, device.values()) {}
+      connector(qkd_plugin, device.values()),
+      initial(qkd_plugin, with(device.values(), more)),
+      commit(qkd_plugin, device.values()) {}
 
 support::Values Junos::with(support::Values values, const support::Values& more) {
     for (const auto& [key, value] : more) values[key] = value;

@@ -16,7 +16,7 @@
 #include "support/plugin_object.hpp"
 #include "support/test_context.hpp"
 
-extern "C" const qkd::PluginDescriptor qkd_plugin_v1;
+extern "C" const qkd::PluginDescriptor qkd_plugin;
 
 namespace qkd::junos::test {
 namespace {
@@ -310,7 +310,7 @@ TEST(Connector, RefusesATableThatCannotWork) {
     const support::Values base{{"host", "r1"}, {"port", "830"}, {"user", "lab"}, {"connect_timeout", "1s"}};
     const auto configure = [&](support::Values more) {
         more.insert(base.begin(), base.end());
-        const support::MapConfig config(qkd_plugin_v1, Scope::device, more);
+        const support::MapConfig config(qkd_plugin, Scope::device, more);
         JunosConnector connector;
         return connector.configure(config);
     };
@@ -339,13 +339,12 @@ TEST(Connector, LogsInByPasswordWhereTheKeyIsRefused) {
     support::TempDir temp;
     const std::string key = temp.path() / "key";
     run_program({"/usr/bin/ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key});
-    support::PluginObject<Connector> connector(qkd_plugin_v1, StageKind::connect,
-                                               {{"host", "127.0.0.1"},
-                                                {"port", std::to_string(server.port())},
-                                                {"user", "lab"},
-                                                {"ssh_key", "file:" + key},
-                                                {"password", "text:s3cret-Passw0rd"},
-                                                {"host_key", server.fingerprint()}});
+    support::PluginObject<Connector> connector(qkd_plugin, {{"host", "127.0.0.1"},
+                                                            {"port", std::to_string(server.port())},
+                                                            {"user", "lab"},
+                                                            {"ssh_key", "file:" + key},
+                                                            {"password", "text:s3cret-Passw0rd"},
+                                                            {"host_key", server.fingerprint()}});
     TestContext context;
     auto session = connector->open(context);
     ASSERT_TRUE(session) << session.error().what;
@@ -354,12 +353,11 @@ TEST(Connector, LogsInByPasswordWhereTheKeyIsRefused) {
 
 TEST(Connector, SaysWhatToConfigureWhereNetconfIsOff) {
     SshServer server({.host_keys = {SSH_KEYTYPE_ED25519}, .password = true, .subsystem = false});
-    support::PluginObject<Connector> connector(qkd_plugin_v1, StageKind::connect,
-                                               {{"host", "127.0.0.1"},
-                                                {"port", std::to_string(server.port())},
-                                                {"user", "lab"},
-                                                {"password", "text:s3cret-Passw0rd"},
-                                                {"host_key", server.fingerprint()}});
+    support::PluginObject<Connector> connector(qkd_plugin, {{"host", "127.0.0.1"},
+                                                            {"port", std::to_string(server.port())},
+                                                            {"user", "lab"},
+                                                            {"password", "text:s3cret-Passw0rd"},
+                                                            {"host_key", server.fingerprint()}});
     TestContext context;
     auto session = connector->open(context);
     ASSERT_FALSE(session);

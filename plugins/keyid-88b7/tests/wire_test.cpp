@@ -25,7 +25,7 @@
 #include "support/plugin_object.hpp"
 #include "support/test_context.hpp"
 
-extern "C" const qkd::PluginDescriptor qkd_plugin_v1;
+extern "C" const qkd::PluginDescriptor qkd_plugin;
 
 namespace {
 
@@ -197,7 +197,7 @@ std::string told(const Error& error) {
 
 /// Offers, then arms, so many keys; each message only when the one before is acknowledged.
 std::string initiate(std::uint64_t rotations) {
-    const Transport transport(qkd_plugin_v1, StageKind::key_id_transport, values);
+    const Transport transport(qkd_plugin, values);
     const std::array responders{r2};
     for (std::uint64_t generation = 1; generation <= rotations; ++generation) {
         for (const NoticeKind kind : {NoticeKind::offer, NoticeKind::armed}) {
@@ -215,7 +215,7 @@ std::string initiate(std::uint64_t rotations) {
 
 /// Must receive exactly those, each once, in order. Then tells what else it heard.
 std::string respond(std::uint64_t rotations) {
-    const Transport transport(qkd_plugin_v1, StageKind::key_id_transport, values);
+    const Transport transport(qkd_plugin, values);
     NoticeMark last{0, 0};
     for (std::uint64_t generation = 1; generation <= rotations; ++generation) {
         for (const NoticeKind kind : {NoticeKind::offer, NoticeKind::armed}) {
@@ -331,7 +331,7 @@ class OneProcess : public Keyid88b7 {
 };
 
 TEST_F(OneProcess, SilenceIsNoErrorForTheInitiator) {
-    const Transport transport(qkd_plugin_v1, StageKind::key_id_transport, values);
+    const Transport transport(qkd_plugin, values);
     const std::array nobody{r2};
     support::TestContext context(100ms);
     const auto answers = transport->acknowledgements(context, r1, nobody, notice(1));
@@ -340,8 +340,8 @@ TEST_F(OneProcess, SilenceIsNoErrorForTheInitiator) {
 }
 
 TEST_F(OneProcess, WhoeverHasTheSecretMustStillBeTheInitiator) {
-    const Transport one(qkd_plugin_v1, StageKind::key_id_transport, values);
-    const Transport other(qkd_plugin_v1, StageKind::key_id_transport, values);
+    const Transport one(qkd_plugin, values);
+    const Transport other(qkd_plugin, values);
     const std::array responders{far_};
     support::TestContext context;
     ASSERT_TRUE(one->announce(context, r1, responders, notice(1)));
@@ -353,8 +353,8 @@ TEST_F(OneProcess, WhoeverHasTheSecretMustStillBeTheInitiator) {
 
 TEST_F(OneProcess, WhatDoesNotFitIsRefusedBeforeAnythingIsSent) {
     NetSandbox::ip("link set dev a mtu 300");
-    const Transport one(qkd_plugin_v1, StageKind::key_id_transport, values);
-    const Transport other(qkd_plugin_v1, StageKind::key_id_transport, values);
+    const Transport one(qkd_plugin, values);
+    const Transport other(qkd_plugin, values);
     const std::array responders{far_};
     KeyIdNotice large = notice(1);
     large.key_ids.assign(8, large.key_ids.front());
@@ -370,8 +370,8 @@ TEST_F(OneProcess, WhatDoesNotFitIsRefusedBeforeAnythingIsSent) {
 TEST_F(OneProcess, PortsNameTheInterfacesOfThisMachine) {
     support::Values named = values;
     named["ports"] = "r1 et-0/0/9=a\nr2 et-0/0/1:0=b";
-    const Transport one(qkd_plugin_v1, StageKind::key_id_transport, named);
-    const Transport other(qkd_plugin_v1, StageKind::key_id_transport, named);
+    const Transport one(qkd_plugin, named);
+    const Transport other(qkd_plugin, named);
     const std::array responders{TransportEnd{"r2", {"et-0/0/1:0"}, session_.get()}};
     support::TestContext context;
     ASSERT_TRUE(one->announce(context, {"r1", {"et-0/0/9"}, nullptr}, responders, notice(1)));
@@ -382,12 +382,12 @@ TEST_F(OneProcess, PortsNameTheInterfacesOfThisMachine) {
     EXPECT_NE(unknown.error().hint.find("ports"), std::string::npos);
     for (const char* wrong : {"r1 a", "=b", "r1=b", "r1 a=", "r1 a=much-too-long-for-it", "r1 a=b\nr1 a=c"}) {
         named["ports"] = wrong;
-        EXPECT_THROW(Transport(qkd_plugin_v1, StageKind::key_id_transport, named), std::runtime_error) << wrong;
+        EXPECT_THROW(Transport(qkd_plugin, named), std::runtime_error) << wrong;
     }
 }
 
 TEST_F(OneProcess, AStopEndsEveryWait) {
-    const Transport transport(qkd_plugin_v1, StageKind::key_id_transport, values);
+    const Transport transport(qkd_plugin, values);
     const std::array nobody{r2};
     support::TestContext stopped(60s);
     stopped.request_stop();
@@ -397,7 +397,7 @@ TEST_F(OneProcess, AStopEndsEveryWait) {
 }
 
 TEST_F(OneProcess, WithoutASecretNothingIsSent) {
-    const Transport transport(qkd_plugin_v1, StageKind::key_id_transport);
+    const Transport transport(qkd_plugin);
     support::TestContext context;
     EXPECT_EQ(transport->announce(context, r1, {}, notice(1)).error().code, ErrorCode::config);
 }
@@ -417,7 +417,7 @@ TEST_F(OneProcess, NeedsCapNetRawAndNothingElse) {
         if (child == 0) {
             int outcome = 9;
             if (become_nobody_with(capabilities)) {
-                const Transport transport(qkd_plugin_v1, StageKind::key_id_transport, values);
+                const Transport transport(qkd_plugin, values);
                 support::TestContext context(50ms);
                 const auto probed = transport->probe(context);
                 const auto sent = transport->announce(context, r1, {}, notice(1));

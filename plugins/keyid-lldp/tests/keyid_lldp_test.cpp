@@ -8,7 +8,7 @@
 #include "support/plugin_object.hpp"
 #include "support/test_context.hpp"
 
-extern "C" const qkd::PluginDescriptor qkd_plugin_v1;
+extern "C" const qkd::PluginDescriptor qkd_plugin;
 
 namespace {
 
@@ -55,7 +55,7 @@ class KeyidLldp : public ::testing::Test {
     support::FakeNetwork network_;
     std::map<std::string, std::unique_ptr<DeviceSession>> sessions_;
     support::TestContext context_;
-    support::PluginObject<KeyIdTransport> transport_{qkd_plugin_v1, StageKind::key_id_transport};
+    support::PluginObject<KeyIdTransport> transport_{qkd_plugin};
 };
 
 TEST_F(KeyidLldp, TheNoticeStandsBehindTheOperatorsText) {
@@ -197,7 +197,7 @@ TEST_F(KeyidLldp, AFailingInterfaceDoesNotHideWhatAnotherHears) {
 // On-box the initiator has no other way to hear of its responders than its own neighbours' descriptions.
 TEST_F(KeyidLldp, AnswersStandBehindTheDescriptionThatTheInitiatorHears) {
     const support::PluginObject<KeyIdTransport> answering(
-        qkd_plugin_v1, StageKind::key_id_transport, {{"acknowledge", "true"}, {"secret", "text:0123456789abcdef"}});
+        qkd_plugin, {{"acknowledge", "true"}, {"secret", "text:0123456789abcdef"}});
     const std::array responders{end("r2"), end("r4")};
     const auto answers = [&](const KeyIdNotice& notice) {
         return answering->acknowledgements(context_, end("r1"), responders, notice);

@@ -9,7 +9,7 @@
 #include "support/plugin_object.hpp"
 #include "support/test_context.hpp"
 
-extern "C" const qkd::PluginDescriptor qkd_plugin_v1;
+extern "C" const qkd::PluginDescriptor qkd_plugin;
 
 namespace {
 
@@ -41,8 +41,8 @@ class KeyidLldpd : public ::testing::Test {
     static void TearDownTestSuite() { daemons.reset(); }
     void SetUp() override {
         if (!daemons) GTEST_SKIP() << support::TwoLldpd::impossible();
-        one.emplace(qkd_plugin_v1, StageKind::key_id_transport, values(0));
-        other.emplace(qkd_plugin_v1, StageKind::key_id_transport, values(1));
+        one.emplace(qkd_plugin, values(0));
+        other.emplace(qkd_plugin, values(1));
     }
     void TearDown() override {
         if (!daemons) return;
@@ -121,7 +121,7 @@ TEST_F(KeyidLldpd, RetractTakesItBack) {
 }
 
 TEST_F(KeyidLldpd, OthersAreNotBelieved) {
-    const Transport stranger(qkd_plugin_v1, StageKind::key_id_transport, values(0, "text:another secret of 29 octets"));
+    const Transport stranger(qkd_plugin, values(0, "text:another secret of 29 octets"));
     ASSERT_TRUE(stranger->announce(context, r1, responders, notice(11)));
     const auto forged = ask_until(ErrorCode::auth, {{0, 0}, "r1", {}});
     ASSERT_FALSE(forged);
@@ -155,7 +155,7 @@ TEST_F(KeyidLldpd, AStopEndsTheWait) {
 }
 
 TEST_F(KeyidLldpd, SaysWhatIsMissing) {
-    const Transport nowhere(qkd_plugin_v1, StageKind::key_id_transport, {{"socket", "/nowhere/lldpd.socket"}});
+    const Transport nowhere(qkd_plugin, {{"socket", "/nowhere/lldpd.socket"}});
     EXPECT_EQ(nowhere->probe(context).error().code, ErrorCode::unreachable);
     EXPECT_TRUE((*one)->probe(context));
     const auto unknown = (*one)->announce(context, {"r1", {"eth77"}, nullptr}, responders, notice(7));

@@ -8,7 +8,7 @@
 #include "support/plugin_object.hpp"
 #include "support/test_context.hpp"
 
-extern "C" const qkd::PluginDescriptor qkd_plugin_v1;
+extern "C" const qkd::PluginDescriptor qkd_plugin;
 
 namespace {
 
@@ -20,8 +20,8 @@ KeyIdNotice notice(const std::string& link, std::uint64_t generation) {
 }
 
 TEST(KeyidMemory, AnotherObjectHearsTheNewestNoticeOnly) {
-    const Transport initiator(qkd_plugin_v1, StageKind::key_id_transport);
-    const Transport responder(qkd_plugin_v1, StageKind::key_id_transport);
+    const Transport initiator(qkd_plugin);
+    const Transport responder(qkd_plugin);
     support::TestContext context;
     ASSERT_TRUE(initiator->announce(context, {"r1", {}, nullptr}, {}, notice("newest", 7)));
     ASSERT_TRUE(initiator->announce(context, {"r1", {}, nullptr}, {}, notice("newest", 8)));
@@ -37,7 +37,7 @@ TEST(KeyidMemory, LinksDoNotDisturbEachOtherAcrossThreads) {
     std::vector<int> wrong(4, 0);
     for (std::size_t i = 0; i < wrong.size(); ++i) {
         threads.emplace_back([&wrong, i] {
-            const Transport transport(qkd_plugin_v1, StageKind::key_id_transport);
+            const Transport transport(qkd_plugin);
             support::TestContext context;
             const std::string link = "thread-" + std::to_string(i);
             for (std::uint64_t generation = 1; generation <= 200; ++generation) {

@@ -7,7 +7,7 @@
 #include "support/plugin_object.hpp"
 #include "support/test_context.hpp"
 
-extern "C" const qkd::PluginDescriptor qkd_plugin_v1;
+extern "C" const qkd::PluginDescriptor qkd_plugin;
 
 namespace {
 
@@ -46,7 +46,7 @@ class KeyidScp : public ::testing::Test {
     support::FakeNetwork network_;
     std::vector<std::unique_ptr<DeviceSession>> sessions_;
     support::TestContext context_;
-    support::PluginObject<KeyIdTransport> transport_{qkd_plugin_v1, StageKind::key_id_transport};
+    support::PluginObject<KeyIdTransport> transport_{qkd_plugin};
     KeyIdNotice notice_;
 };
 
@@ -128,15 +128,12 @@ TEST_F(KeyidScp, ADeviceWithoutFilesIsRefusedBeforeAnythingIsSent) {
 
 TEST_F(KeyidScp, RefusesADirectoryThatCannotBe) {
     for (const char* directory : {"", "/tmp/\nx"}) {
-        EXPECT_THROW(support::PluginObject<KeyIdTransport>(qkd_plugin_v1, StageKind::key_id_transport,
-                                                           {{"directory", directory}}),
-                     std::runtime_error);
+        EXPECT_THROW(support::PluginObject<KeyIdTransport>(qkd_plugin, {{"directory", directory}}), std::runtime_error);
     }
 }
 
 TEST_F(KeyidScp, TrailingSlashesOfTheDirectoryMakeNoOtherName) {
-    const support::PluginObject<KeyIdTransport> other(qkd_plugin_v1, StageKind::key_id_transport,
-                                                      {{"directory", "/var/tmp/qkd-macsec//"}});
+    const support::PluginObject<KeyIdTransport> other(qkd_plugin, {{"directory", "/var/tmp/qkd-macsec//"}});
     const std::array responders{end(1)};
     ASSERT_TRUE(other->announce(context_, end(0), responders, notice_));
     EXPECT_TRUE(network_.device("r2").files.contains(file_));
@@ -145,7 +142,7 @@ TEST_F(KeyidScp, TrailingSlashesOfTheDirectoryMakeNoOtherName) {
 // Nothing that others may have put there is believed, and each reason has its own error.
 TEST_F(KeyidScp, RefusesWhatIsForgedForeignOldOrExpired) {
     const support::Values values{{"secret", "text:0123456789abcdef0123456789abcdef"}};
-    const support::PluginObject<KeyIdTransport> with_secret(qkd_plugin_v1, StageKind::key_id_transport, values);
+    const support::PluginObject<KeyIdTransport> with_secret(qkd_plugin, values);
     const std::array responders{end(1)};
     ASSERT_TRUE(with_secret->announce(context_, end(0), responders, notice_));
     const auto code = [&](const NoticeFilter& wanted = {}) {
@@ -172,8 +169,7 @@ TEST_F(KeyidScp, RefusesWhatIsForgedForeignOldOrExpired) {
     text = *notice::seal(notice_, SecretBytes(std::string_view("0123456789abcdef0123456789abcdef")));
     EXPECT_STREQ(code(), "rejected");
 
-    const support::PluginObject<KeyIdTransport> weak(qkd_plugin_v1, StageKind::key_id_transport,
-                                                     {{"secret", "text:too short"}});
+    const support::PluginObject<KeyIdTransport> weak(qkd_plugin, {{"secret", "text:too short"}});
     EXPECT_EQ(weak->announce(context_, end(0), responders, notice_).error().code, ErrorCode::config);
 }
 
@@ -187,8 +183,7 @@ TEST_F(KeyidScp, WithoutASessionItNeedsAPeer) {
          {support::Values{{"peers", "r9"}}, support::Values{{"peers", "=h"}}, support::Values{{"peers", "r9=h:0"}},
           support::Values{{"peers", "r9=h"}},
           support::Values{{"peers", "r9=h\nr9=i"}, {"user", "u"}, {"ssh_key", "x"}, {"known_hosts", "k"}}}) {
-        EXPECT_THROW(support::PluginObject<KeyIdTransport>(qkd_plugin_v1, StageKind::key_id_transport, values),
-                     std::runtime_error);
+        EXPECT_THROW(support::PluginObject<KeyIdTransport>(qkd_plugin, values), std::runtime_error);
     }
 }
 

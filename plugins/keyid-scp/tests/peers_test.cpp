@@ -9,7 +9,7 @@
 #include "support/plugin_object.hpp"
 #include "support/test_context.hpp"
 
-extern "C" const qkd::PluginDescriptor qkd_plugin_v1;
+extern "C" const qkd::PluginDescriptor qkd_plugin;
 
 namespace {
 
@@ -39,8 +39,8 @@ TEST_P(Peers, TwoProcessesMeetThroughFilesOnly) {
     support::Values values = hosts.values();
     values["direction"] = GetParam();
     const bool pull = values["direction"] == "pull";
-    const Transport initiator(qkd_plugin_v1, StageKind::key_id_transport, values);
-    const Transport responder(qkd_plugin_v1, StageKind::key_id_transport, values);
+    const Transport initiator(qkd_plugin, values);
+    const Transport responder(qkd_plugin, values);
     support::TestContext context;
 
     const auto early = responder->receive(context, r2, "a--b", {{0, 0}, "r1", {}});
@@ -83,7 +83,7 @@ TEST(PeersTrust, AnInboxOfEverybodyIsRefused) {
     const auto inbox = hosts.home("r2") / "inbox";
     std::filesystem::create_directory(inbox);
     std::filesystem::permissions(inbox, std::filesystem::perms::all);
-    const Transport initiator(qkd_plugin_v1, StageKind::key_id_transport, hosts.values());
+    const Transport initiator(qkd_plugin, hosts.values());
     support::TestContext context;
     const auto sent = initiator->announce(context, r1, responders, notice(1));
     ASSERT_FALSE(sent);
@@ -96,7 +96,7 @@ TEST(PeersTrust, AnUnknownHostKeyIsRefused) {
     support::SftpHosts hosts;
     hosts.add("r2");
     support::write_file(hosts.folder() / "known_hosts", "");
-    const Transport initiator(qkd_plugin_v1, StageKind::key_id_transport, hosts.values());
+    const Transport initiator(qkd_plugin, hosts.values());
     support::TestContext context;
     const auto sent = initiator->announce(context, r1, responders, notice(1));
     ASSERT_FALSE(sent);

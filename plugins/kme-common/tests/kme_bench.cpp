@@ -102,7 +102,7 @@ Source WithKmeSim::source(const KmeSim& sim, const std::string& sae, const std::
                           support::Values extra) const {
     extra.merge(bench_.values(sim.url(kme), bench_.pki.issue(sae)));
     extra.merge(support::Values(bench_.quiet));
-    return {qkd_plugin_v1, StageKind::key_source, extra, "", sae};
+    return {qkd_plugin, extra, "", sae};
 }
 
 void WithKmeSim::fault(const std::string& entries) const {
@@ -158,11 +158,11 @@ void WithKmeSim::keeps_every_law() const {
     const KmeSim sim(bench_.dir.path() / "kme-sim.toml");
     const auto sae_b = bench_.pki.issue("sae-b");
     conformance::Subject subject;
-    subject.plugin = &qkd_plugin_v1;
+    subject.plugin = &qkd_plugin;
     subject.keys_available = true;
     const auto view = [this](support::Values values, const std::string& sae) {
         values.merge(support::Values(bench_.quiet));
-        return std::make_unique<support::MapConfig>(qkd_plugin_v1, Scope::kme, values, "", sae);
+        return std::make_unique<support::MapConfig>(qkd_plugin, Scope::kme, values, "", sae);
     };
     subject.config = [&](StageKind, conformance::End end) {
         const bool first = end == conformance::End::initiator;

@@ -16,7 +16,7 @@
 #include "support/test_context.hpp"
 #include "tls_server.hpp"
 
-extern "C" const qkd::PluginDescriptor qkd_plugin_v1;
+extern "C" const qkd::PluginDescriptor qkd_plugin;
 
 namespace qkd::kme::testing {
 
@@ -48,7 +48,7 @@ struct Bench {
     [[nodiscard]] Source source(const std::string& url, Values extra = {}) const {
         extra.merge(values(url, sae));
         extra.merge(Values(quiet));
-        return {qkd_plugin_v1, StageKind::key_source, extra};
+        return {qkd_plugin, extra};
     }
 };
 

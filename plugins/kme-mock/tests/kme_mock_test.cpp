@@ -10,7 +10,7 @@
 #include "support/plugin_object.hpp"
 #include "support/test_context.hpp"
 
-extern "C" const qkd::PluginDescriptor qkd_plugin_v1;
+extern "C" const qkd::PluginDescriptor qkd_plugin;
 
 using namespace std::chrono_literals;
 using qkd::ErrorCode;
@@ -24,7 +24,7 @@ namespace {
 using Source = qkd::support::PluginObject<qkd::KeySource>;
 
 Source source(const qkd::support::Values& values = {}) {
-    return {qkd_plugin_v1, qkd::StageKind::key_source, values};
+    return {qkd_plugin, values};
 }
 
 TEST(KmeMock, BothEndsAgreeWithoutSharingAnything) {

@@ -126,7 +126,7 @@ TEST_F(Rest, ATokenWithoutAClientCertificateWillDo) {
                         {"ca", bench_.pki.ca()},
                         {"headers", "Authorization: Bearer {token}"},
                         {"token", "text:abc"}});
-    Source rest(qkd_plugin_v1, qkd::StageKind::key_source, values, "", "sae-a");
+    Source rest(qkd_plugin, values, "", "sae-a");
     const auto fetched = rest->fetch(context_, {"sae-b", {"x"}, 256});
     EXPECT_TRUE(fetched) << fetched.error().what;
 }

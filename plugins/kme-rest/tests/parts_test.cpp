@@ -6,7 +6,7 @@
 #include "support/map_config.hpp"
 #include "template.hpp"
 
-extern "C" const qkd::PluginDescriptor qkd_plugin_v1;
+extern "C" const qkd::PluginDescriptor qkd_plugin;
 
 using qkd::SecretBytes;
 using namespace qkd::rest;
@@ -81,7 +81,7 @@ class Description : public testing::Test {
                                     {"fetch_key", "/key"}};
         for (const auto& [key, value] : changes) values[key] = value;
         std::erase_if(values, [](const auto& entry) { return entry.second == "-"; });
-        const qkd::support::MapConfig config(qkd_plugin_v1, qkd::Scope::kme, values, "", "sae-a");
+        const qkd::support::MapConfig config(qkd_plugin, qkd::Scope::kme, values, "", "sae-a");
         const auto settings = Settings::read(config);
         if (settings) return "";
         EXPECT_EQ(settings.error().code, qkd::ErrorCode::config);

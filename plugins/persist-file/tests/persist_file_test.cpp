@@ -7,7 +7,7 @@
 #include "support/temp_dir.hpp"
 #include "support/test_context.hpp"
 
-extern "C" const qkd::PluginDescriptor qkd_plugin_v1;
+extern "C" const qkd::PluginDescriptor qkd_plugin;
 
 namespace {
 
@@ -42,7 +42,7 @@ class PersistFile : public ::testing::Test {
   protected:
     support::TempDir temp_;
     support::TestContext context_;
-    support::PluginObject<Persist> persist_{qkd_plugin_v1, StageKind::persist, {}, (temp_.path() / "state").string()};
+    support::PluginObject<Persist> persist_{qkd_plugin, {}, (temp_.path() / "state").string()};
     const fs::path file_ = temp_.path() / "state/ids/a--b.json";
 };
 
@@ -140,8 +140,7 @@ TEST_F(PersistFile, ProbeWritesNothing) {
 }
 
 TEST_F(PersistFile, ARelativeDirectoryIsRefused) {
-    EXPECT_THROW(support::PluginObject<Persist>(qkd_plugin_v1, StageKind::persist, {{"directory", "ids"}}),
-                 std::runtime_error);
+    EXPECT_THROW(support::PluginObject<Persist>(qkd_plugin, {{"directory", "ids"}}), std::runtime_error);
 }
 
 }  // namespace

@@ -20,8 +20,7 @@ class Outside final : public qkd::Persist {
     }
 };
 
-constexpr std::array stages{
-    qkd::StageInfo{qkd::StageKind::persist, "", "", &qkd::create_stage<Outside>, &qkd::destroy_stage}};
+constexpr std::array stages{qkd::stage<qkd::Persist, Outside>()};
 constexpr std::array<qkd::Field, 0> fields{};
 
 }  // namespace

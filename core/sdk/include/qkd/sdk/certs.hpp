@@ -26,6 +26,8 @@ struct CertSubject {
 /// certs: configured with its [[stage]] table. Several objects may run at the same time on the same directory.
 class CertStage : public Stage {
   public:
+    static constexpr StageKind kind = StageKind::certs;
+
     /// Makes sure that valid CA and client certificates exist where the KME tables expect them and, when `session`
     /// offers files, on the device. Idempotent: what is valid long enough is left alone. Private keys are 0600 and
     /// never logged. Where the subject is provable, what replaces a certificate that still works is on trial; a trial

@@ -21,6 +21,8 @@ namespace qkd {
 /// clause 8.4, Junos alike). So no call here commits or checks while one is pending that is not its own.
 class Commit : public Stage {
   public:
+    static constexpr StageKind kind = StageKind::commit;
+
     /// Configuration, pending confirmed commit, recent commit comments and MKA of the member. Reads only. conflict when the
     /// association uses a key chain other than the target's.
     virtual Result<MemberState> read(Context& context, DeviceSession& session, const MemberTarget& target) = 0;

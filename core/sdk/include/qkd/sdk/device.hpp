@@ -99,6 +99,8 @@ class DeviceSession {
 /// connect: one object per device, configured with its [device.NAME] table.
 class Connector : public Stage {
   public:
+    static constexpr StageKind kind = StageKind::connect;
+
     /// Connects, verifies the host key, authenticates, and says hello. Errors: unreachable, auth, timeout, cancelled,
     /// protocol.
     virtual Result<std::unique_ptr<DeviceSession>> open(Context& context) = 0;

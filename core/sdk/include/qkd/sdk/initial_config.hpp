@@ -11,6 +11,8 @@ namespace qkd {
 /// initial-config: one object per device, configured with its [device.NAME] table.
 class InitialConfig : public Stage {
   public:
+    static constexpr StageKind kind = StageKind::initial_config;
+
     /// The difference between what the device has and what the member needs, apart from keys. Reads, changes nothing:
     /// the edits take effect in the same commit as the keys, because a connectivity association without keys is
     /// refused. Empty edits when nothing is missing.

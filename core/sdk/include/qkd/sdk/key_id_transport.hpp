@@ -78,12 +78,11 @@ struct TransportEnd {
 /// A transport holds the newest notice of a link, no history: `armed` takes the place of `offer`, and a responder that
 /// comes late sees only what is newest. Nothing of a link may ever reach another link.
 ///
-/// Words that a transport may provide: "commits" (announce, receive, acknowledge and retract may commit on devices: the
-/// engine takes the device lease), "in-process" (off-box only), "one-end" (on-box only: the ends must be on different
-/// machines), "watches" (receive and acknowledgements wait by themselves), "authenticated" (refuses to work without a
-/// secret).
+/// capability.hpp says what a transport may provide, from in_process to authenticated.
 class KeyIdTransport : public Stage {
   public:
+    static constexpr StageKind kind = StageKind::key_id_transport;
+
     /// Called for the initiator; nobody else uses the sessions of `responders` meanwhile. Idempotent for equal notices.
     /// A notice that the transport cannot carry (too long, say) is rejected/never before anything is sent. Success says
     /// that the notice is on its way, not that anybody has it.

@@ -44,6 +44,8 @@ struct SourceStatus {
 /// rejected. Error::maybe_consumed is set whenever a one-shot key may have been used up by a call that failed.
 class KeySource : public Stage {
   public:
+    static constexpr StageKind kind = StageKind::key_source;
+
     virtual Result<SourceStatus> status(Context& context, const std::string& peer_sae) = 0;
     /// New keys: exactly `count`, each of exactly `bits`, with distinct IDs. (ETSI GS QKD 014 V1.1.1 clause 5.2)
     virtual Result<std::vector<Key>> mint(Context& context, const MintRequest& request) = 0;

@@ -39,6 +39,8 @@ struct LinkRecord {
 /// persist: one object per link, configured with the [[stage]] table.
 class Persist : public Stage {
   public:
+    static constexpr StageKind kind = StageKind::persist;
+
     /// nullopt when nothing is remembered of this link. A damaged record is an error that names the file.
     virtual Result<std::optional<LinkRecord>> load(Context& context, const std::string& link) = 0;
     /// Atomic and durable: after a crash the old or the new record is there.

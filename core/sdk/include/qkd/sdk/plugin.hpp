@@ -2,16 +2,19 @@
 // runs.
 #pragma once
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
+#include <type_traits>
 
+#include "qkd/sdk/capability.hpp"
 #include "qkd/sdk/config.hpp"
 #include "qkd/sdk/stage.hpp"
 
 /// The ABI of these headers. Major: an incompatible change. Minor: additions only; an engine takes plugins of an equal
 /// major and of its own or an older minor. tests/golden/sdk-abi.txt holds the hash of the headers per number.
-#define QKD_ABI_MAJOR 1
+#define QKD_ABI_MAJOR 2
 #define QKD_ABI_MINOR 0
 
 #define QKD_STRINGIZE_(x) #x
@@ -31,12 +34,12 @@
 
 namespace qkd {
 
-/// One stage that a plugin implements.
+/// One stage that a plugin implements. stage<Interface, Class>() makes it.
 struct StageInfo {
     StageKind kind;
-    const char* provides;  ///< capability words, space separated, see docs/writing-a-plugin.md
-    const char* needs;     ///< "connect:files connect:lldp": what the device's plugin must provide
-    Stage* (*create)();    ///< a new object of the kind's class; nullptr or an exception is a refused plugin
+    CapabilitySet provides;  ///< of those that belong to `kind`
+    CapabilitySet needs;     ///< what the plugin of the device must provide
+    Stage* (*create)();      ///< a new object of the kind's class; nullptr or an exception is a refused plugin
     void (*destroy)(Stage*);
 };
 
@@ -59,13 +62,44 @@ struct PluginDescriptor {
     std::size_t field_count;
 };
 
-/// create/destroy pair for a class with a default constructor.
+/// One of the stage classes of this SDK, such as KeySource.
 template <class T>
-Stage* create_stage() {
-    return new T();
-}
-inline void destroy_stage(Stage* stage) {
-    delete stage;
+concept StageInterface = std::derived_from<T, Stage> && std::is_abstract_v<T> && requires {
+    { T::kind } -> std::convertible_to<StageKind>;
+};
+
+/// A class that the engine can make and use as the stage `Interface`.
+template <class Class, class Interface>
+concept Implements = StageInterface<Interface> && std::derived_from<Class, Interface> && !std::is_abstract_v<Class> &&
+                     std::is_default_constructible_v<Class>;
+
+/// The entry of `Class` in the plugin's table, as the stage that `Interface` stands for:
+///   stage<KeySource, Acme>({Capability::multicast})
+///   stage<KeyIdTransport, Drop>({Capability::writes}, {Capability::files})
+/// Does not compile when `Class` cannot be that stage, or provides what belongs to another one.
+template <class Interface, class Class>
+consteval StageInfo stage(CapabilitySet provides = {}, CapabilitySet needs = {}) {
+    static_assert(StageInterface<Interface>,
+                  "stage<Interface, Class>: the first must be a stage class of the SDK, such as qkd::KeySource");
+    if constexpr (StageInterface<Interface>) {
+        constexpr bool derives = std::derived_from<Class, Interface>;
+        constexpr bool whole = !std::is_abstract_v<Class>;
+        static_assert(derives, "stage<Interface, Class>: the class must derive publicly from that interface");
+        static_assert(!derives || whole,
+                      "stage<Interface, Class>: the class is abstract: a call of the interface is not overridden");
+        static_assert(!derives || !whole || std::is_default_constructible_v<Class>,
+                      "stage<Interface, Class>: the class needs a public constructor without arguments");
+        if constexpr (Implements<Class, Interface>) {
+            if (!capabilities_of(Interface::kind).has_all(provides))
+                throw "stage<Interface, Class>: provides a capability that belongs to another kind of stage";
+            if (!device_capabilities.has_all(needs))
+                throw "stage<Interface, Class>: needs a capability that no device's plugin can provide";
+            // By way of the interface, because the engine casts from Stage to it.
+            const auto create = []() -> Stage* { return static_cast<Interface*>(new Class()); };
+            return {Interface::kind, provides, needs, create, [](Stage* made) { delete made; }};
+        }
+    }
+    return {};
 }
 
 }  // namespace qkd
@@ -73,18 +107,18 @@ inline void destroy_stage(Stage* stage) {
 /// At global scope, once per plugin, in a source file that is linked as an object:
 ///   QKD_PLUGIN("kme-acme", "1.0.0", "ACME", "Keys from an ACME KME", "stable", stages, fields)
 /// `stages` and `fields` are constexpr std::arrays.
-#define QKD_PLUGIN(name_, version_, vendor_, summary_, status_, stages_, fields_)                               \
-    extern "C" __attribute__((visibility("default"))) constinit const ::qkd::PluginDescriptor qkd_plugin_v1 = { \
-        ::qkd::plugin_magic,                                                                                    \
-        QKD_ABI_MAJOR,                                                                                          \
-        QKD_ABI_MINOR,                                                                                          \
-        QKD_FINGERPRINT,                                                                                        \
-        name_,                                                                                                  \
-        version_,                                                                                               \
-        vendor_,                                                                                                \
-        summary_,                                                                                               \
-        status_,                                                                                                \
-        std::data(stages_),                                                                                     \
-        std::size(stages_),                                                                                     \
-        std::data(fields_),                                                                                     \
+#define QKD_PLUGIN(name_, version_, vendor_, summary_, status_, stages_, fields_)                            \
+    extern "C" __attribute__((visibility("default"))) constinit const ::qkd::PluginDescriptor qkd_plugin = { \
+        ::qkd::plugin_magic,                                                                                 \
+        QKD_ABI_MAJOR,                                                                                       \
+        QKD_ABI_MINOR,                                                                                       \
+        QKD_FINGERPRINT,                                                                                     \
+        name_,                                                                                               \
+        version_,                                                                                            \
+        vendor_,                                                                                             \
+        summary_,                                                                                            \
+        status_,                                                                                             \
+        std::data(stages_),                                                                                  \
+        std::size(stages_),                                                                                  \
+        std::data(fields_),                                                                                  \
         std::size(fields_)};

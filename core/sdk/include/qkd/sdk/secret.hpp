@@ -64,6 +64,14 @@ class SecretBytes {
     std::size_t capacity_ = 0;
 };
 
+/// A secret and the public name under which others know it: a CAK and its CKN, say.
+struct NamedSecret {
+    std::string name;
+    SecretBytes secret;
+
+    [[nodiscard]] NamedSecret clone() const { return {name, secret.clone()}; }
+};
+
 /// Allocator that wipes what it gives back; makes library containers fit for secrets on their way (JSON values, say).
 template <class T>
 struct WipingAllocator {
