@@ -7,7 +7,7 @@
 #include <boost/program_options/positional_options.hpp>
 #include <boost/program_options/value_semantic.hpp>
 
-#include "engine/text.hpp"
+#include "engine/base/text.hpp"
 
 namespace qkd::cli {
 namespace {

@@ -8,7 +8,7 @@
 #include <cstdlib>
 #include <system_error>
 
-#include "engine/display.hpp"
+#include "engine/base/display.hpp"
 
 namespace qkd::cli {
 namespace {

@@ -9,7 +9,7 @@
 #include <cstdlib>
 #include <system_error>
 
-#include "engine/output_file.hpp"
+#include "engine/base/output_file.hpp"
 
 namespace qkd::cli {
 namespace {

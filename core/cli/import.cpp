@@ -8,8 +8,8 @@
 #include "cli/files.hpp"
 #include "cli/key_words.hpp"
 #include "cli/session.hpp"
-#include "engine/seal.hpp"
-#include "engine/text.hpp"
+#include "engine/base/text.hpp"
+#include "engine/secrets/seal.hpp"
 #include "import/pipeline_text.hpp"
 
 namespace qkd::cli {

@@ -8,7 +8,7 @@
 #include <cstdio>
 #include <cstring>
 
-#include "engine/secrets.hpp"
+#include "engine/secrets/references.hpp"
 
 namespace qkd::cli {
 namespace {

@@ -5,8 +5,8 @@
 #include <iterator>
 
 #include "cli/sample.hpp"
-#include "engine/display.hpp"
-#include "engine/text.hpp"
+#include "engine/base/display.hpp"
+#include "engine/base/text.hpp"
 
 namespace qkd::cli {
 namespace {

@@ -13,8 +13,8 @@
 #include <map>
 
 #include "cli/sample.hpp"
-#include "engine/config_tables.hpp"
-#include "engine/table_check.hpp"
+#include "engine/pipeline/config_tables.hpp"
+#include "engine/pipeline/table_check.hpp"
 #include "kit/support/plugin_object.hpp"
 
 namespace qkd::cli {

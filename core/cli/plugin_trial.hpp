@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "engine/pipeline_file.hpp"
-#include "engine/plugin_host.hpp"
+#include "engine/host/plugin_host.hpp"
+#include "engine/pipeline/file.hpp"
 #include "kit/laws.hpp"
 
 namespace qkd::cli {

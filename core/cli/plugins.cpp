@@ -11,8 +11,8 @@
 #include "cli/plugin_trial.hpp"
 #include "cli/sample.hpp"
 #include "cli/session.hpp"
-#include "engine/text.hpp"
-#include "engine/text_table.hpp"
+#include "engine/base/text.hpp"
+#include "engine/reporting/text_table.hpp"
 #include "kit/laws.hpp"
 #include "kit/support/temp_dir.hpp"
 

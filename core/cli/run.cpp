@@ -5,7 +5,7 @@
 #include "cli/console.hpp"
 #include "cli/session.hpp"
 #include "cli/tables.hpp"
-#include "engine/output_file.hpp"
+#include "engine/base/output_file.hpp"
 
 namespace qkd::cli {
 namespace {

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <set>
 
-#include "engine/display.hpp"
-#include "engine/text.hpp"
+#include "engine/base/display.hpp"
+#include "engine/base/text.hpp"
 
 namespace qkd::cli {
 namespace {

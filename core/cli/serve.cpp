@@ -6,10 +6,10 @@
 #include "cli/session.hpp"
 #include "cli/systemd.hpp"
 #include "cli/tables.hpp"
-#include "engine/call.hpp"
-#include "engine/clocks.hpp"
-#include "engine/serve.hpp"
-#include "engine/text.hpp"
+#include "engine/base/text.hpp"
+#include "engine/commands/serve.hpp"
+#include "engine/members/call.hpp"
+#include "engine/protocol/clocks.hpp"
 
 namespace qkd::cli {
 namespace {

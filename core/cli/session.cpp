@@ -8,9 +8,9 @@
 
 #include "cli/console.hpp"
 #include "cli/interrupts.hpp"
-#include "engine/display.hpp"
-#include "engine/output_file.hpp"
-#include "engine/text.hpp"
+#include "engine/base/display.hpp"
+#include "engine/base/output_file.hpp"
+#include "engine/base/text.hpp"
 
 namespace qkd::cli {
 namespace {

@@ -10,11 +10,11 @@
 #include <vector>
 
 #include "cli/arguments.hpp"
-#include "engine/live_view.hpp"
-#include "engine/log.hpp"
-#include "engine/pipeline_file.hpp"
-#include "engine/profile.hpp"
-#include "engine/run.hpp"
+#include "engine/commands/run.hpp"
+#include "engine/pipeline/file.hpp"
+#include "engine/reporting/live_view.hpp"
+#include "engine/reporting/log.hpp"
+#include "engine/reporting/profile.hpp"
 
 namespace qkd::cli {
 

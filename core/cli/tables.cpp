@@ -7,8 +7,9 @@
 #include <set>
 
 #include "cli/console.hpp"
-#include "engine/live_view.hpp"
-#include "engine/text_table.hpp"
+#include "engine/base/rfc3339.hpp"
+#include "engine/reporting/live_view.hpp"
+#include "engine/reporting/text_table.hpp"
 
 namespace qkd::cli {
 namespace {

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/run.hpp"
+#include "engine/commands/run.hpp"
 
 namespace qkd::cli {
 

@@ -12,8 +12,8 @@
 #include <cstring>
 #include <set>
 
-#include "engine/finding.hpp"
-#include "engine/text.hpp"
+#include "engine/base/text.hpp"
+#include "engine/pipeline/finding.hpp"
 
 namespace qkd::inventory {
 namespace {

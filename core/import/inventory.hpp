@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/pipeline_file.hpp"
+#include "engine/pipeline/file.hpp"
 #include "import/yaml.hpp"
 #include "qkd/sdk/secret.hpp"
 

@@ -5,7 +5,7 @@
 #include <cstdio>
 #include <map>
 
-#include "engine/display.hpp"
+#include "engine/base/display.hpp"
 
 namespace qkd::inventory {
 namespace {

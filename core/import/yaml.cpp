@@ -7,7 +7,7 @@
 #include <map>
 #include <optional>
 
-#include "engine/text.hpp"
+#include "engine/base/text.hpp"
 
 namespace qkd::inventory {
 namespace {

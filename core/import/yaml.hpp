@@ -8,7 +8,7 @@
 #include <variant>
 #include <vector>
 
-#include "engine/toml_document.hpp"
+#include "engine/pipeline/toml_document.hpp"
 #include "qkd/sdk/secret.hpp"
 
 namespace qkd::inventory {

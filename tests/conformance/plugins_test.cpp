@@ -11,7 +11,7 @@
 #include <regex>
 #include <sstream>
 
-#include "engine/plugin_host.hpp"
+#include "engine/host/plugin_host.hpp"
 #include "keyid-common/tests/net_sandbox.hpp"
 #include "kit/laws.hpp"
 #include "support/pki.hpp"

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/pipeline_file.hpp"
+#include "engine/pipeline/file.hpp"
 #include "fixtures/fake_plugins.hpp"
 #include "mutate.hpp"
 

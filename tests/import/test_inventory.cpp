@@ -1,7 +1,7 @@
 // The script's inventory: the golden example, and each thing that can be wrong with one.
 #include <gtest/gtest.h>
 
-#include "engine/toml_document.hpp"
+#include "engine/pipeline/toml_document.hpp"
 #include "import/pipeline_text.hpp"
 #include "support/temp_dir.hpp"
 

@@ -9,7 +9,7 @@
 #include <filesystem>
 #include <string>
 
-#include "engine/plugin_host.hpp"
+#include "engine/host/plugin_host.hpp"
 #include "fixtures/files.hpp"
 #include "qkd/sdk/key_source.hpp"
 #include "support/temp_dir.hpp"

@@ -4,7 +4,7 @@
 
 #include <functional>
 
-#include "engine/reconcile.hpp"
+#include "engine/protocol/reconcile.hpp"
 #include "state.hpp"
 
 namespace qkd::model {

@@ -10,7 +10,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "engine/protocol.hpp"
+#include "engine/protocol/steps.hpp"
 #include "qkd/sdk/macsec.hpp"
 
 namespace qkd::model {

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "engine/pipeline_file.hpp"
+#include "engine/pipeline/file.hpp"
 #include "fixtures/fake_plugins.hpp"
 #include "fixtures/files.hpp"
 #include "support/temp_dir.hpp"

@@ -18,8 +18,8 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "engine/pipeline_file.hpp"
-#include "engine/run.hpp"
+#include "engine/commands/run.hpp"
+#include "engine/pipeline/file.hpp"
 
 namespace {
 

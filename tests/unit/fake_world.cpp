@@ -5,7 +5,7 @@
 #include <array>
 #include <functional>
 
-#include "engine/secrets.hpp"
+#include "engine/secrets/references.hpp"
 #include "qkd/sdk/initial_config.hpp"
 #include "qkd/sdk/key_source.hpp"
 #include "qkd/sdk/plugin.hpp"

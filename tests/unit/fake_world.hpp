@@ -11,9 +11,9 @@
 #include <string>
 #include <vector>
 
-#include "engine/journal.hpp"
-#include "engine/model.hpp"
-#include "engine/plugin_host.hpp"
+#include "engine/host/plugin_host.hpp"
+#include "engine/pipeline/model.hpp"
+#include "engine/state/journal.hpp"
 #include "qkd/sdk/commit.hpp"
 #include "qkd/sdk/key_id_transport.hpp"
 #include "qkd/sdk/persist.hpp"

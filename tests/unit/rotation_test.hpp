@@ -13,9 +13,9 @@
 #include <nlohmann/json.hpp>
 #include <stop_token>
 
-#include "engine/audit.hpp"
-#include "engine/journal.hpp"
-#include "engine/run.hpp"
+#include "engine/commands/run.hpp"
+#include "engine/state/audit.hpp"
+#include "engine/state/journal.hpp"
 #include "fake_world.hpp"
 
 namespace qkd::test {

@@ -5,7 +5,7 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 
-#include "engine/audit.hpp"
+#include "engine/state/audit.hpp"
 #include "support/temp_dir.hpp"
 
 namespace qkd::engine {

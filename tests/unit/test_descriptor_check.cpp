@@ -4,7 +4,7 @@
 
 #include <array>
 
-#include "engine/descriptor_check.hpp"
+#include "engine/host/descriptor_check.hpp"
 
 namespace qkd::engine {
 namespace {

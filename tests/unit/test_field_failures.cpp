@@ -2,7 +2,7 @@
 // behaviour that is described and harmless.
 #include <thread>
 
-#include "engine/naming.hpp"
+#include "engine/protocol/naming.hpp"
 #include "rotation_test.hpp"
 
 namespace qkd {

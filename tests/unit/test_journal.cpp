@@ -8,7 +8,7 @@
 #include <fstream>
 #include <iterator>
 
-#include "engine/journal.hpp"
+#include "engine/state/journal.hpp"
 #include "support/temp_dir.hpp"
 
 namespace qkd::engine {

@@ -3,7 +3,7 @@
 
 #include <array>
 
-#include "engine/kme_override.hpp"
+#include "engine/members/kme_override.hpp"
 #include "support/map_config.hpp"
 
 namespace qkd::engine {

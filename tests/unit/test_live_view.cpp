@@ -9,8 +9,8 @@
 #include <algorithm>
 #include <thread>
 
-#include "engine/display.hpp"
-#include "engine/live_view.hpp"
+#include "engine/base/display.hpp"
+#include "engine/reporting/live_view.hpp"
 
 namespace qkd::engine {
 namespace {

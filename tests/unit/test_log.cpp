@@ -9,8 +9,8 @@
 #include <sstream>
 #include <thread>
 
-#include "engine/log.hpp"
-#include "engine/output_file.hpp"
+#include "engine/base/output_file.hpp"
+#include "engine/reporting/log.hpp"
 #include "support/temp_dir.hpp"
 
 namespace qkd::engine {

@@ -11,7 +11,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
-#include "engine/log.hpp"
+#include "engine/reporting/log.hpp"
 #include "support/temp_dir.hpp"
 
 namespace qkd::engine {

@@ -2,7 +2,7 @@
 #include <condition_variable>
 #include <thread>
 
-#include "engine/serve.hpp"
+#include "engine/commands/serve.hpp"
 #include "rotation_test.hpp"
 
 namespace qkd {

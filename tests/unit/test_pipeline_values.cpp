@@ -1,7 +1,7 @@
 // What a good pipeline file becomes: the model's values, and what plugins see through their ConfigView.
 #include <gtest/gtest.h>
 
-#include "engine/pipeline_file.hpp"
+#include "engine/pipeline/file.hpp"
 #include "fixtures/fake_plugins.hpp"
 #include "fixtures/files.hpp"
 #include "support/temp_dir.hpp"

@@ -5,7 +5,7 @@
 #include <sstream>
 #include <thread>
 
-#include "engine/profile.hpp"
+#include "engine/reporting/profile.hpp"
 
 namespace qkd::engine {
 namespace {

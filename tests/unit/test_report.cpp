@@ -3,7 +3,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "engine/report.hpp"
+#include "engine/base/rfc3339.hpp"
+#include "engine/reporting/report.hpp"
 
 namespace qkd::engine {
 namespace {

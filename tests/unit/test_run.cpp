@@ -6,7 +6,7 @@
 #include <cerrno>
 #include <thread>
 
-#include "engine/workers.hpp"
+#include "engine/commands/workers.hpp"
 #include "rotation_test.hpp"
 
 namespace {

@@ -1,7 +1,7 @@
 // Sealing: what was sealed opens again, and nothing else does.
 #include <gtest/gtest.h>
 
-#include "engine/seal.hpp"
+#include "engine/secrets/seal.hpp"
 #include "qkd/sdk/encoding.hpp"
 
 namespace qkd::engine {

@@ -1,7 +1,7 @@
 // What is remembered of a link can rest sealed, and a rotation finds its way with it all the same.
-#include "engine/sealed_record.hpp"
+#include "engine/state/sealed_record.hpp"
 
-#include "engine/seal.hpp"
+#include "engine/secrets/seal.hpp"
 #include "rotation_test.hpp"
 
 namespace qkd {

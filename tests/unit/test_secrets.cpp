@@ -9,10 +9,10 @@
 #include <filesystem>
 #include <thread>
 
-#include "engine/passphrase.hpp"
-#include "engine/seal.hpp"
-#include "engine/secret_command.hpp"
-#include "engine/secrets.hpp"
+#include "engine/secrets/command.hpp"
+#include "engine/secrets/passphrase.hpp"
+#include "engine/secrets/references.hpp"
+#include "engine/secrets/seal.hpp"
 #include "fixtures/files.hpp"
 #include "qkd/sdk/encoding.hpp"
 #include "support/temp_dir.hpp"

@@ -3,7 +3,7 @@
 
 #include <sstream>
 
-#include "engine/text_table.hpp"
+#include "engine/reporting/text_table.hpp"
 
 namespace qkd::engine {
 namespace {

@@ -1,7 +1,7 @@
 // Durations, ranges, words and URLs: a misread one would change timing or trust silently.
 #include <gtest/gtest.h>
 
-#include "engine/text.hpp"
+#include "engine/base/text.hpp"
 
 namespace qkd::engine {
 namespace {
