@@ -149,6 +149,7 @@ std::string run_summary(const engine::RunReport& report, bool colour) {
                      {"SKEW", Align::right}});
     TextTable members = member_table();
     std::string errors;
+    if (report.error) errors += error_text(report.pipeline, *report.error, colour);
     for (const auto& link : report.links) {
         links.add_row({link.name, result_cell(link.result), link.key_id, short_ckn(link.ckn),
                        start_text(link.start_time), milliseconds_text(link.out_of_sync_ms),

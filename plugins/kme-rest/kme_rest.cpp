@@ -157,8 +157,8 @@ Error Rest::refused(Call call, const Answer& answer, const std::string& code) co
     if (!code.empty()) said = harmless(code) + (said.empty() ? "" : ": ") + said;
 
     Error error = kme::refusal(call, answer.where, response, said);
-    const auto as = [&error](ErrorCode kind, Retry retry, const char* hint) {
-        error.code = kind;
+    const auto as = [&error](ErrorCode meaning, Retry retry, const char* hint) {
+        error.code = meaning;
         error.retry = retry;
         error.hint = hint;
         error.maybe_consumed = false;

@@ -399,7 +399,7 @@ INSTANTIATE_TEST_SUITE_P(Leaks, KitOnTransports,
 enum class Trace : std::uint8_t { opens_a_file, changes_umask, changes_environment, grows, fails };
 Trace trace = Trace::fails;
 
-class TracingStage final : public Stage {
+class TracingStage final : public KeySource {
   public:
     ~TracingStage() override {
         if (fd_ >= 0) ::close(fd_);
@@ -418,6 +418,9 @@ class TracingStage final : public Stage {
         return {};
     }
     Result<void> probe(Context&) override { return {}; }
+    Result<SourceStatus> status(Context&, const std::string&) override { return SourceStatus{}; }
+    Result<std::vector<Key>> mint(Context&, const MintRequest&) override { return std::vector<Key>(); }
+    Result<std::vector<Key>> fetch(Context&, const FetchRequest&) override { return std::vector<Key>(); }
 
   private:
     static void hoard() {

@@ -247,16 +247,17 @@ constexpr std::array<Field, 0> no_fields{};
 consteval std::array<StageInfo, 3> stages_providing(CapabilitySet provides) {
     return {stage<Connector, ModelConnector>(provides), stage<InitialConfig, ModelInitial>(),
             stage<Commit, ModelCommit>({Capability::confirmed})};
+}
 
-    constexpr auto honest = stages_providing({Capability::clock});
-    constexpr auto boastful = stages_providing({Capability::clock, Capability::files});
+constexpr auto honest = stages_providing({Capability::clock});
+constexpr auto boastful = stages_providing({Capability::clock, Capability::files});
 
-    constexpr PluginDescriptor descriptor(const std::array<StageInfo, 3>& stages) {
-        return {plugin_magic,         QKD_ABI_MAJOR, QKD_ABI_MINOR, QKD_FINGERPRINT, "model-device",   "1.0.0", "tests",
-                "A device in memory", "test only",   stages.data(), stages.size(),   no_fields.data(), 0};
-    }
-    constexpr PluginDescriptor honest_plugin = descriptor(honest);
-    constexpr PluginDescriptor boastful_plugin = descriptor(boastful);
+constexpr PluginDescriptor descriptor(const std::array<StageInfo, 3>& stages) {
+    return {plugin_magic,         QKD_ABI_MAJOR, QKD_ABI_MINOR, QKD_FINGERPRINT, "model-device",   "1.0.0", "tests",
+            "A device in memory", "test only",   stages.data(), stages.size(),   no_fields.data(), 0};
+}
+constexpr PluginDescriptor honest_plugin = descriptor(honest);
+constexpr PluginDescriptor boastful_plugin = descriptor(boastful);
 
 }  // namespace
 

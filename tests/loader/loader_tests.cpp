@@ -85,7 +85,7 @@ TEST_F(Loader, TakesASoundPlugin) {
     ASSERT_TRUE(source) << source.error().what;
     support::TestContext context;
     EXPECT_EQ((*source)->status(context, "peer")->source_kme, "sound");
-    const auto commit = host.create<Commit>(**plugin, config);
+    const auto commit = host.create(**plugin, StageKind::commit, config);
     ASSERT_FALSE(commit);
     EXPECT_EQ(commit.error().code, ErrorCode::unsupported);
 }

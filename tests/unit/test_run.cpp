@@ -61,6 +61,27 @@ TEST_F(RotationTest, without_a_thread_to_spare_a_run_is_slower_and_nothing_else)
     }
 }
 
+/// A selection that matches nothing comes about when the pipeline file was read anew: "zero links, success" hides it.
+TEST_F(RotationTest, a_selection_that_matches_nothing_is_a_failure_that_names_it) {
+    auto pipeline = fake_pipeline(names_, Rollover::key_chain);
+    pipeline.state = state_;
+    engine::RunOptions options;
+    options.links = {"gone"};
+    Silent observer;
+    for (const auto door : {&engine::run, &engine::withdraw}) {
+        const auto report = door(pipeline, host_, options, observer, {});
+        EXPECT_EQ(report.result, engine::RunResult::failure);
+        EXPECT_TRUE(report.links.empty());
+        ASSERT_TRUE(report.error);
+        EXPECT_EQ(report.error->code, ErrorCode::config);
+        EXPECT_NE(report.error->what.find("--link gone"), std::string::npos) << report.error->what;
+        const auto json = nlohmann::json::parse(engine::to_json(report));
+        EXPECT_EQ(json["result"], "failure");
+        EXPECT_EQ(json["error"]["code"], "config");
+    }
+    EXPECT_FALSE(std::filesystem::exists(state_)) << "nothing was begun";
+}
+
 /// Remembers when each link began.
 class Moments final : public engine::Observer {
   public:

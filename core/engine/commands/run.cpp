@@ -160,15 +160,21 @@ Result<State> open_state(const Pipeline& pipeline, const std::string& run_id, Ob
 
 RunReport work(const Pipeline& pipeline, PluginHost& host, const RunOptions& options, Observer& observer,
                const std::stop_token& stop, LinkReport (*what)(RunShared&, const Link&)) {
-    RunReport report;
+    RunReport report;  // a failure, until the links have been worked on
     report.pipeline = pipeline.name;
     report.run_id = new_run_id();
     report.started = now();
     const Attr identity[] = {{"run_id", std::string_view(report.run_id)}};
     observer.event({}, "run.begins", identity);  // the log takes the run's identity from it
 
-    std::vector<std::size_t> selected;
-    if (auto links = select_links(pipeline, options)) selected = std::move(*links);
+    auto links = select_links(pipeline, options);
+    if (!links) {  // `serve` can come here: the pipeline file was read again, and no longer has what was selected
+        report.error = std::move(links).error();
+        observer.log(LogLevel::error, {}, report.error->what + "; " + report.error->hint);
+        report.finished = now();
+        return report;
+    }
+    const std::vector<std::size_t> selected = *std::move(links);
     report.links.resize(selected.size());
 
     const Interruption interruption(stop);
@@ -178,7 +184,6 @@ RunReport work(const Pipeline& pipeline, PluginHost& host, const RunOptions& opt
             report.links[i] = not_started(pipeline, pipeline.links[selected[i]], state.error());
         }
         report.finished = now();
-        report.result = RunResult::failure;
         return report;
     }
     RunShared shared{pipeline,

@@ -130,13 +130,14 @@ const char* to_string(Role role) noexcept {
 std::string to_json(const RunReport& report) {
     Json links = Json::array();
     for (const auto& link : report.links) links.push_back(link_json(link));
-    const Json object = {{"schema", 1},
-                         {"pipeline", report.pipeline},
-                         {"run_id", report.run_id},
-                         {"started", rfc3339(report.started)},
-                         {"finished", rfc3339(report.finished)},
-                         {"result", to_string(report.result)},
-                         {"links", std::move(links)}};
+    Json object = {{"schema", 1},
+                   {"pipeline", report.pipeline},
+                   {"run_id", report.run_id},
+                   {"started", rfc3339(report.started)},
+                   {"finished", rfc3339(report.finished)},
+                   {"result", to_string(report.result)},
+                   {"links", std::move(links)}};
+    if (report.error) object["error"] = error_json(report.error);
     std::string text;
     write(text, object, 0);
     return text + "\n";

@@ -58,6 +58,7 @@ struct RunReport {
     UtcMillis finished;
     RunResult result = RunResult::failure;
     std::vector<LinkReport> links;
+    std::optional<Error> error{};  ///< why no link was begun
 };
 
 /// The JSON object of the report, one line per member of the outer objects. "schema": 1.

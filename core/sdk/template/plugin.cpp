@@ -34,18 +34,16 @@ class Acme final : public KeySource {
         if (request.bits == 0 || request.bits % 8 != 0 || request.bits > 1024) return refused("no such key size");
         std::vector<Key> keys;
         for (unsigned i = 0; i < request.count; ++i) {
-            auto answer = post(context, "request", {{"peer", request.peer_sae}, {"key_length", request.bits}});
-            if (!answer) return std::move(answer).error();
-            const auto reply = Json::parse(answer->body.reveal_text(), nullptr, false);
+            const Json wanted{{"peer", request.peer_sae}, {"key_length", request.bits}};
+            QKD_TRY(const auto answer, post(context, "request", wanted));
+            const auto reply = Json::parse(answer.body.reveal_text(), nullptr, false);
             if (!reply.is_object() || !reply.contains("key_id") || !reply["key_id"].is_string()) return strange();
             const std::string id = reply["key_id"];
             for (const auto& sae : request.additional_saes) {
-                if (auto shared = post(context, "exchange", {{"key_id", id}, {"to", sae}}); !shared)
-                    return std::move(shared).error();
+                QKD_TRY(post(context, "exchange", {{"key_id", id}, {"to", sae}}));
             }
-            auto key = retrieve(context, id, request.bits);
-            if (!key) return std::move(key).error();
-            keys.push_back({id, std::move(*key)});
+            QKD_TRY(auto key, retrieve(context, id, request.bits));
+            keys.push_back({id, std::move(key)});
         }
         return keys;
     }
@@ -53,16 +51,15 @@ class Acme final : public KeySource {
     Result<std::vector<Key>> fetch(Context& context, const FetchRequest& request) override {
         std::vector<Key> keys;
         for (const std::string& id : request.ids) {
-            auto key = retrieve(context, id, request.bits);
-            if (!key) return std::move(key).error();
-            keys.push_back({id, std::move(*key)});
+            QKD_TRY(auto key, retrieve(context, id, request.bits));
+            keys.push_back({id, std::move(key)});
         }
         return keys;
     }
 
   private:
-    static Error refused(const std::string& why) { return {ErrorCode::rejected, Retry::never, why, "ask for others"}; }
-    static Error strange() { return {ErrorCode::protocol, Retry::never, "not ACME's answer", "is this an ACME KME?"}; }
+    static Error refused(const std::string& why) { return Error::rejected(why, "ask for others"); }
+    static Error strange() { return Error::protocol("not ACME's answer", "is this an ACME KME?"); }
 
     Result<net::HttpResponse> post(Context& context, const std::string& what, const Json& json) {
         const auto body = json.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -72,25 +69,22 @@ class Acme final : public KeySource {
     /// The key as it is, never as JSON: no copy of it is left in a parser.
     Result<SecretBytes> retrieve(Context& context, const std::string& id, unsigned bits) {
         if (id.empty()) return refused("a key without a key_ID");
-        auto answer = ask(context, {"/api/v1/keys/" + net::percent_encode(id) + "?encoding=raw", "", ""});
-        if (!answer) return std::move(answer).error();
-        if (answer->body.size() * 8 != bits) return strange();
-        return std::move(answer->body);
+        QKD_TRY(auto answer, ask(context, {"/api/v1/keys/" + net::percent_encode(id) + "?encoding=raw", "", ""}));
+        if (answer.body.size() * 8 != bits) return strange();
+        return std::move(answer.body);
     }
 
     Result<net::HttpResponse> ask(Context& context, const net::HttpRequest& request) {
         if (!client_) {
             net::HttpsSettings to{config_->string("url"), config_->path("ca"), config_->path("cert"), {}, "", false};
             if (config_->has("key")) {
-                auto key = config_->secret("key", context);
-                if (!key) return std::move(key).error();
-                to.key = std::move(*key);
+                QKD_TRY(to.key, config_->secret("key", context));
             }
             client_.emplace(std::move(to));
         }
         auto answer = client_->send(context, request);
         if (!answer || answer->status / 100 == 2) return answer;
-        Error error{ErrorCode::rejected, Retry::safe, "ACME answers " + std::to_string(answer->status), "see its log"};
+        auto error = Error::rejected("ACME answers " + std::to_string(answer->status), "see its log").retryable();
         if (answer->status == 401 || answer->status == 403) error.code = ErrorCode::auth;
         if (answer->status == 404) error.code = ErrorCode::not_found;
         if (answer->status == 409) error.code = ErrorCode::exhausted;
