@@ -3,8 +3,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>  // kill, sigset_t
-#include <spawn.h>
+#include <signal.h>  // kill
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,10 +14,10 @@
 #include <cstring>
 
 #include "engine/base/text.hpp"
+#include "qkd/sdk/net/spawn.hpp"
 
 // glibc's sys/pidfd.h has no C linkage block in every version, so these are declared here.
 extern "C" int pidfd_open(pid_t pid, unsigned flags) noexcept;
-extern char** environ;
 
 namespace qkd::engine {
 namespace {
@@ -44,36 +43,6 @@ class Descriptor {
   private:
     int fd_;
 };
-
-/// Starts argv in a process group of its own with stdout on `output`. Returns 0 and sets `pid`, or an errno.
-int start(const std::vector<std::string>& argv, int output, pid_t& pid) {
-    std::vector<char*> words;
-    words.reserve(argv.size() + 1);
-    for (const auto& word : argv) words.push_back(const_cast<char*>(word.c_str()));
-    words.push_back(nullptr);
-
-    posix_spawn_file_actions_t files;
-    posix_spawnattr_t attributes;
-    posix_spawn_file_actions_init(&files);
-    posix_spawnattr_init(&attributes);
-    posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_adddup2(&files, output, STDOUT_FILENO);
-    posix_spawn_file_actions_addopen(&files, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-    posix_spawn_file_actions_addclosefrom_np(&files, STDERR_FILENO + 1);
-    sigset_t none;
-    sigset_t standard;
-    sigemptyset(&none);
-    sigemptyset(&standard);
-    for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) sigaddset(&standard, signal);
-    posix_spawnattr_setsigmask(&attributes, &none);
-    posix_spawnattr_setsigdefault(&attributes, &standard);
-    posix_spawnattr_setpgroup(&attributes, 0);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    const int failure = posix_spawnp(&pid, words.front(), &files, &attributes, words.data(), environ);
-    posix_spawnattr_destroy(&attributes);
-    posix_spawn_file_actions_destroy(&files);
-    return failure;
-}
 
 /// The child; killed with its group unless it was seen to end.
 class Child {
@@ -157,7 +126,7 @@ Result<SecretBytes> run_secret_command(const std::vector<std::string>& argv, Con
     fcntl(output.get(), F_SETFL, O_NONBLOCK);
 
     pid_t pid = 0;
-    if (const int failure = start(argv, input.get(), pid); failure != 0) {
+    if (const int failure = net::spawn(argv, {-1, input.get(), -1, {}}, pid); failure != 0) {
         return failed(ErrorCode::not_found, Retry::never, program,
                       std::string("could not start: ") + std::strerror(failure));
     }

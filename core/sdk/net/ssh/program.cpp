@@ -3,8 +3,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>  // kill, sigset_t
-#include <spawn.h>
+#include <signal.h>  // kill
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -13,11 +12,11 @@
 #include <cerrno>
 #include <cstring>
 
+#include "qkd/sdk/net/spawn.hpp"
 #include "wait.hpp"
 
 // glibc's sys/pidfd.h has no C linkage block in every version, so this is declared here.
 extern "C" int pidfd_open(pid_t pid, unsigned flags) noexcept;
-extern char** environ;
 
 namespace qkd::net {
 namespace {
@@ -27,36 +26,6 @@ constexpr std::chrono::milliseconds after_sigterm{50};
 constexpr std::chrono::milliseconds after_end_of_output{1000};
 constexpr std::size_t kept = 2048;   ///< of the error output, octets
 constexpr std::size_t quoted = 300;  ///< of that in a message
-
-/// Starts argv with the given streams. Returns 0 and sets `pid`, or an errno.
-int spawn(const std::vector<std::string>& argv, int stream, int errors, pid_t& pid) {
-    std::vector<char*> words;
-    words.reserve(argv.size() + 1);
-    for (const auto& word : argv) words.push_back(const_cast<char*>(word.c_str()));
-    words.push_back(nullptr);
-
-    posix_spawn_file_actions_t files;
-    posix_spawnattr_t attributes;
-    posix_spawn_file_actions_init(&files);
-    posix_spawnattr_init(&attributes);
-    posix_spawn_file_actions_adddup2(&files, stream, STDIN_FILENO);
-    posix_spawn_file_actions_adddup2(&files, stream, STDOUT_FILENO);
-    posix_spawn_file_actions_adddup2(&files, errors, STDERR_FILENO);
-    posix_spawn_file_actions_addclosefrom_np(&files, STDERR_FILENO + 1);
-    sigset_t none;
-    sigset_t standard;
-    sigemptyset(&none);
-    sigemptyset(&standard);
-    for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) sigaddset(&standard, signal);
-    posix_spawnattr_setsigmask(&attributes, &none);
-    posix_spawnattr_setsigdefault(&attributes, &standard);
-    posix_spawnattr_setpgroup(&attributes, 0);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    const int failure = posix_spawnp(&pid, words.front(), &files, &attributes, words.data(), environ);
-    posix_spawnattr_destroy(&attributes);
-    posix_spawn_file_actions_destroy(&files);
-    return failure;
-}
 
 void shut(int& fd) noexcept {
     if (fd >= 0) ::close(fd);
@@ -76,7 +45,7 @@ Result<std::unique_ptr<Program>> Program::start(const std::vector<std::string>& 
     if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, stream.data()) != 0 ||
         ::fcntl(stream[0], F_SETFL, O_NONBLOCK) != 0 || ::pipe2(errors.data(), O_CLOEXEC | O_NONBLOCK) != 0)
         failure = errno;
-    if (failure == 0) failure = spawn(argv, stream[1], errors[1], pid);
+    if (failure == 0) failure = spawn(argv, {stream[1], stream[1], errors[1], {}}, pid);
     shut(stream[1]);
     shut(errors[1]);
     if (failure != 0) {
