@@ -16,15 +16,14 @@ Result<void> Client::configure(const ConfigView& config) {
         while (url.ends_with('/')) url.pop_back();
         const auto bad = [](char c) { return c <= ' ' || c > '~' || c == '?' || c == '#' || c == '@'; };
         if (!url.starts_with("https://") || url.size() < 9 || std::any_of(url.begin(), url.end(), bad)) {
-            return Error{
-                ErrorCode::config, Retry::never, config.name() + ": url '" + harmless(url) + "' cannot be used",
-                "give https://HOST:PORT, with a path prefix if the KME has one, without user, query or fragment"};
+            return Error::config(
+                config.name() + ": url '" + harmless(url) + "' cannot be used",
+                "give https://HOST:PORT, with a path prefix if the KME has one, without user, query or fragment");
         }
         const auto same = [&](const Address& other) { return same_ignoring_case(other.url, url); };
         if (std::any_of(addresses_.begin(), addresses_.end(), same)) {
-            return Error{ErrorCode::config, Retry::never,
-                         config.name() + ": url '" + harmless(url) + "' is there twice",
-                         "name each address of the KME once, in url or in standby_urls"};
+            return Error::config(config.name() + ": url '" + harmless(url) + "' is there twice",
+                                 "name each address of the KME once, in url or in standby_urls");
         }
         addresses_.push_back({std::move(url), std::nullopt});
     }
@@ -91,10 +90,9 @@ Result<net::HttpResponse> Client::try_one(Context& context, Address& address, co
         settings.base_url = address.url;
         settings.ca = config_->path("ca");
         if (config_->has("cert")) {
-            auto key = config_->secret("key", context);
-            if (!key) return std::move(key).error();
+            QKD_TRY(auto key, config_->secret("key", context));
             settings.cert = config_->path("cert");
-            settings.key = std::move(key).value();
+            settings.key = std::move(key);
         }
         settings.expected_name = config_->string("expected_kme_name");
         settings.tls13_only = config_->string("tls_min") == "1.3";

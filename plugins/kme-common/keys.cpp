@@ -14,12 +14,8 @@ constexpr unsigned long_enough = 64;  // bits; shorter keys may be zero or equal
 }  // namespace
 
 Error broken(std::string what) {
-    return {ErrorCode::protocol,
-            Retry::never,
-            std::move(what),
-            "the KME does not answer as its API demands; report it to its vendor",
-            {},
-            true};
+    return Error::protocol(std::move(what), "the KME does not answer as its API demands; report it to its vendor")
+        .maybe_consuming();
 }
 
 Result<SecretBytes> checked_key(SecretBytes key, unsigned bits, const std::string& id) {
@@ -59,10 +55,9 @@ Error after_some(Error error, std::size_t delivered) {
 
 Result<void> check_request(const MintRequest& request) {
     if (!request.peer_sae.empty() && request.count != 0 && request.bits != 0 && request.bits % 8 == 0) return {};
-    return Error{ErrorCode::rejected, Retry::never,
-                 "a request for " + std::to_string(request.count) + " keys of " + std::to_string(request.bits) +
-                     " bits for SAE '" + harmless(request.peer_sae) + "'",
-                 "ask for at least one key of whole octets, for a named SAE"};
+    return Error::rejected("a request for " + std::to_string(request.count) + " keys of " +
+                               std::to_string(request.bits) + " bits for SAE '" + harmless(request.peer_sae) + "'",
+                           "ask for at least one key of whole octets, for a named SAE");
 }
 
 Result<void> check_request(const FetchRequest& request) {
@@ -73,9 +68,8 @@ Result<void> check_request(const FetchRequest& request) {
         std::adjacent_find(sorted.begin(), sorted.end()) == sorted.end()) {
         return {};
     }
-    return Error{ErrorCode::rejected, Retry::never,
-                 "a request for keys that cannot be: no SAE, no or unusable or repeated key_IDs, or odd bits",
-                 "ask for distinct key_IDs of 1 to 256 printable characters and for whole octets"};
+    return Error::rejected("a request for keys that cannot be: no SAE, no or unusable or repeated key_IDs, or odd bits",
+                           "ask for distinct key_IDs of 1 to 256 printable characters and for whole octets");
 }
 
 }  // namespace qkd::kme

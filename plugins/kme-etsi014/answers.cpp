@@ -32,9 +32,7 @@ Result<Key> read_key(const WipedJson& entry, unsigned bits) {
     key.id = view(*id);
     auto bytes = base64_decode(view(*value));
     if (!bytes) return broken("the key of " + harmless(key.id) + " is not base64");
-    auto checked = kme::checked_key(std::move(bytes).value(), bits, key.id);
-    if (!checked) return std::move(checked).error();
-    key.bytes = std::move(checked).value();
+    QKD_TRY(key.bytes, kme::checked_key(std::move(bytes).value(), bits, key.id));
     return key;
 }
 
@@ -59,23 +57,22 @@ Result<std::vector<Key>> read_container(const SecretBytes& body, std::size_t cou
     if (!json.is_object()) return broken("the answer is no JSON object");
     const WipedJson* list = member_like(json, "keys");  // table 11 of the standard spells it Keys
     if (list == nullptr || list->is_null() || (list->is_array() && list->empty())) {
-        return Error{ids.empty() ? ErrorCode::exhausted : ErrorCode::not_found, Retry::safe,
-                     "the KME answered without any key", "is the QKD link up and the key ID right?"};
+        return Error::of(ids.empty() ? ErrorCode::exhausted : ErrorCode::not_found, "the KME answered without any key",
+                         "is the QKD link up and the key ID right?")
+            .retryable();
     }
     if (!list->is_array()) return broken("'keys' is no array");
     std::vector<Key> keys;
     for (const WipedJson& entry : *list) {
         if (keys.size() == count) return broken("the KME answered with more keys than it was asked for");
-        auto key = read_key(entry, bits);
-        if (!key) return std::move(key).error();
-        keys.push_back(std::move(key).value());
+        QKD_TRY(auto key, read_key(entry, bits));
+        keys.push_back(std::move(key));
     }
-    if (auto distinct = kme::check_distinct(keys); !distinct) return std::move(distinct).error();
+    QKD_TRY(kme::check_distinct(keys));
     if (keys.size() < count) {
         const std::string figures = std::to_string(keys.size()) + " of " + std::to_string(count) + " keys";
         if (!ids.empty()) return broken("the KME answered with " + figures);
-        return Error{ErrorCode::exhausted,        Retry::safe, "the KME had " + figures,
-                     "wait for the pool to fill", {},          true};
+        return Error::exhausted("the KME had " + figures, "wait for the pool to fill").retryable().maybe_consuming();
     }
     if (!ids.empty()) return in_order(std::move(keys), ids);
     return keys;

@@ -82,16 +82,14 @@ class Etsi014 final : public KeySource {
 
 Result<void> Etsi014::configure(const ConfigView& config) {
     config_ = &config;
-    if (auto done = client_.configure(config); !done) return done;
+    QKD_TRY(client_.configure(config));
     const std::string form = config.string("request_form");
     form_ = form == "get" ? Form::get : form == "post" ? Form::post : Form::automatic;
     bits_per_unit_ = config.string("size_unit") == "bytes" ? 8 : 1;
     low_stock_ = static_cast<std::uint64_t>(config.integer("low_stock"));
     for (const auto& [key, list] :
          {std::pair{"extension_mandatory", &mandatory_}, {"extension_optional", &optional_}}) {
-        auto extensions = read_extensions(config, key);
-        if (!extensions) return std::move(extensions).error();
-        *list = std::move(extensions).value();
+        QKD_TRY(*list, read_extensions(config, key));
     }
     return {};
 }
@@ -101,10 +99,10 @@ Result<Etsi014::Extensions> Etsi014::read_extensions(const ConfigView& config, c
     for (const std::string& item : config.list(key)) {
         const auto equals = item.find('=');
         if (equals == 0 || equals == std::string::npos || form_ == Form::get) {
-            return Error{ErrorCode::config, Retry::never,
-                         config.name() + ": " + key + " '" + harmless(item) +
-                             (form_ == Form::get ? "' cannot be named in a GET request" : "' is not NAME=VALUE"),
-                         "write \"vendor_name=value\", with request_form = \"auto\" or \"post\""};
+            return Error::config(
+                config.name() + ": " + key + " '" + harmless(item) +
+                    (form_ == Form::get ? "' cannot be named in a GET request" : "' is not NAME=VALUE"),
+                "write \"vendor_name=value\", with request_form = \"auto\" or \"post\"");
         }
         extensions.emplace_back(item.substr(0, equals), item.substr(equals + 1));
     }
@@ -126,36 +124,33 @@ Result<net::HttpResponse> Etsi014::ask(Context& context, Call call, const net::H
 Result<void> Etsi014::probe(Context& context) {
     // No SAE is named: which answer the KME has for this address does not matter, that it has one for us does.
     const net::HttpRequest request{"/api/v1/keys/", "", ""};
-    auto response = client_.send(context, Call::status, request);
-    if (!response) return std::move(response).error();
-    if (response->status < 400) return {};
-    Error error = kme::refusal(Call::status, client_.url() + request.target, *response,
-                               kme::refusal_text(response->body, response->content_type));
+    QKD_TRY(auto response, client_.send(context, Call::status, request));
+    if (response.status < 400) return {};
+    Error error = kme::refusal(Call::status, client_.url() + request.target, response,
+                               kme::refusal_text(response.body, response.content_type));
     if (error.code == ErrorCode::auth || error.code == ErrorCode::unreachable) return error;
     return {};
 }
 
 Result<Status> Etsi014::ask_status(Context& context, const std::string& peer_sae) {
     const net::HttpRequest request{path(peer_sae, "status"), "", ""};
-    auto response = ask(context, Call::status, request);
-    if (!response) return std::move(response).error();
-    auto status = read_status(response->body);
+    QKD_TRY(auto response, ask(context, Call::status, request));
+    auto status = read_status(response.body);
     if (!status) return in_answer(std::move(status).error(), request);
     return status;
 }
 
 Result<SourceStatus> Etsi014::status(Context& context, const std::string& peer_sae) {
     if (peer_sae.empty()) {
-        return Error{ErrorCode::rejected, Retry::never, "status of no SAE", "give the peer's SAE ID"};
+        return Error::rejected("status of no SAE", "give the peer's SAE ID");
     }
-    auto status = ask_status(context, peer_sae);
-    if (!status) return std::move(status).error();
-    if (!status->slave_sae.empty() && status->slave_sae != harmless(peer_sae)) {
+    QKD_TRY(auto status, ask_status(context, peer_sae));
+    if (!status.slave_sae.empty() && status.slave_sae != harmless(peer_sae)) {
         context.log(LogLevel::notice,
-                    "asked about SAE " + peer_sae + ", the KME speaks of " + status->slave_sae + " in its Status");
+                    "asked about SAE " + peer_sae + ", the KME speaks of " + status.slave_sae + " in its Status");
     }
-    return SourceStatus{std::move(status->source_kme), std::move(status->target_kme), status->stored_keys,
-                        status->max_keys_per_request, status->max_additional_saes};
+    return SourceStatus{std::move(status.source_kme), std::move(status.target_kme), status.stored_keys,
+                        status.max_keys_per_request, status.max_additional_saes};
 }
 
 /// How many keys go into one request: all of them, unless the KME's Status names a limit below that.
@@ -218,11 +213,10 @@ Result<std::vector<Key>> Etsi014::mint_at_once(Context& context, const MintReque
 }
 
 Result<std::vector<Key>> Etsi014::mint(Context& context, const MintRequest& request) {
-    if (auto sound = kme::check_request(request); !sound) return std::move(sound).error();
+    QKD_TRY(kme::check_request(request));
     if (!request.additional_saes.empty() && form_ == Form::get) {
-        return Error{ErrorCode::rejected, Retry::never,
-                     config_->name() + ": additional SAEs cannot be named in a GET request",
-                     "set request_form = \"auto\" or \"post\""};
+        return Error::rejected(config_->name() + ": additional SAEs cannot be named in a GET request",
+                               "set request_form = \"auto\" or \"post\"");
     }
     const std::size_t most = most_at_once(context, request.peer_sae, request.count);
     std::vector<Key> keys;
@@ -236,7 +230,7 @@ Result<std::vector<Key>> Etsi014::mint(Context& context, const MintRequest& requ
         }
         std::move(some->begin(), some->end(), std::back_inserter(keys));
     }
-    if (auto distinct = kme::check_distinct(keys); !distinct) return std::move(distinct).error();
+    QKD_TRY(kme::check_distinct(keys));
     watch_stock(context, request.peer_sae);
     return keys;
 }
@@ -251,7 +245,7 @@ Error Etsi014::explain(Context& context, Error error, const MintRequest& request
     const auto status = ask_status(context, request.peer_sae);
     if (!status) return error;
     const auto never = [&error](const std::string& limit, const char* hint) {
-        return Error{ErrorCode::rejected, Retry::never, error.what + " (" + limit + ")", hint};
+        return Error::rejected(error.what + " (" + limit + ")", hint);
     };
     const std::size_t additional = request.additional_saes.size();
     if (status->max_additional_saes && *status->max_additional_saes < additional) {
@@ -292,7 +286,7 @@ net::HttpRequest Etsi014::request_for(const std::string& peer, std::span<const s
 }
 
 Result<std::vector<Key>> Etsi014::fetch(Context& context, const FetchRequest& request) {
-    if (auto sound = kme::check_request(request); !sound) return std::move(sound).error();
+    QKD_TRY(kme::check_request(request));
     // A GET request names one key_ID only.
     const std::size_t most = form_ == Form::get ? 1 : most_at_once(context, request.peer_sae, request.ids.size());
     std::vector<Key> keys;
@@ -306,7 +300,7 @@ Result<std::vector<Key>> Etsi014::fetch(Context& context, const FetchRequest& re
         if (!some) return kme::after_some(in_answer(std::move(some).error(), http), keys.size());
         std::move(some->begin(), some->end(), std::back_inserter(keys));
     }
-    if (auto distinct = kme::check_distinct(keys); !distinct) return std::move(distinct).error();
+    QKD_TRY(kme::check_distinct(keys));
     return keys;
 }
 

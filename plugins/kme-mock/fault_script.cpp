@@ -72,10 +72,10 @@ Result<FaultScript> FaultScript::parse(std::string_view text) {
         const bool endless = rest.empty() && !whole.ends_with(':');
         const auto times = number(rest);
         if (!call || !fault || (!endless && (!times || *times == 0))) {
-            return Error{
-                ErrorCode::config, Retry::never, "'" + std::string(whole) + "' is no entry of a fault script",
+            return Error::config(
+                "'" + std::string(whole) + "' is no entry of a fault script",
                 "CALL:WHAT or CALL:WHAT:TIMES; CALL: mint, fetch, status; WHAT: lost, delay=500ms, unreachable, "
-                "auth, timeout, protocol, busy, rejected, not_found, exhausted"};
+                "auth, timeout, protocol, busy, rejected, not_found, exhausted");
         }
         script.entries_.push_back({*call, *fault, endless ? std::nullopt : times});
     }

@@ -104,10 +104,10 @@ Result<void> pass(Context& context, std::chrono::milliseconds delay) {
     const auto until = Context::Clock::now() + delay;
     for (;;) {
         if (context.stop_requested()) {
-            return Error{ErrorCode::cancelled, Retry::safe, "mock KME: interrupted", "run again when ready"};
+            return Error::cancelled("mock KME: interrupted", "run again when ready").retryable();
         }
         if (context.remaining().count() == 0) {
-            return Error{ErrorCode::timeout, Retry::safe, "mock KME: no answer in time", "shorten the delay in `fail`"};
+            return Error::timeout("mock KME: no answer in time", "shorten the delay in `fail`").retryable();
         }
         const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Context::Clock::now());
         if (left.count() <= 0) return {};
@@ -121,11 +121,8 @@ class Mock final : public KeySource {
     Result<void> configure(const ConfigView& config) override {
         seed_ = config.string("seed");
         once_ = config.boolean("once");
-        if (seed_.empty())
-            return Error{ErrorCode::config, Retry::never, config.name() + ": seed is empty", "give any text"};
-        auto script = FaultScript::parse(config.string("fail"));
-        if (!script) return std::move(script).error();
-        script_ = std::move(script).value();
+        if (seed_.empty()) return Error::config(config.name() + ": seed is empty", "give any text");
+        QKD_TRY(script_, FaultScript::parse(config.string("fail")));
         return {};
     }
     Result<void> probe(Context&) override { return {}; }
@@ -133,7 +130,7 @@ class Mock final : public KeySource {
     Result<SourceStatus> status(Context& context, const std::string& peer_sae) override {
         if (peer_sae.empty()) return misuse("status of no SAE");
         bool lost = false;
-        if (auto played = play(context, Call::status, lost); !played) return std::move(played).error();
+        QKD_TRY(play(context, Call::status, lost));
         if (lost) return lost_answer(false);
         return SourceStatus{"kme-mock", "kme-mock", std::nullopt, std::nullopt, std::nullopt};
     }
@@ -142,12 +139,12 @@ class Mock final : public KeySource {
         if (request.peer_sae.empty() || request.count == 0 || request.count > most_keys) return misuse("mint");
         if (!good_size(request.bits)) return misuse("keys of " + std::to_string(request.bits) + " bits");
         bool lost = false;
-        if (auto played = play(context, Call::mint, lost); !played) return std::move(played).error();
+        QKD_TRY(play(context, Call::mint, lost));
         std::vector<Key> keys;
         for (unsigned i = 0; i < request.count; ++i) {
             Key key;
             key.id = new_id(seed_);
-            if (key.id.empty()) return Error{ErrorCode::internal, Retry::safe, "no random numbers", "check the system"};
+            if (key.id.empty()) return Error::internal("no random numbers", "check the system").retryable();
             key.bytes = key_of(seed_, key.id, request.bits / 8);
             if (once_) ledger().add(key.id, 1 + request.additional_saes.size());
             keys.push_back(std::move(key));
@@ -162,13 +159,14 @@ class Mock final : public KeySource {
             return misuse("fetch");
         if (!good_size(request.bits)) return misuse("keys of " + std::to_string(request.bits) + " bits");
         bool lost = false;
-        if (auto played = play(context, Call::fetch, lost); !played) return std::move(played).error();
+        QKD_TRY(play(context, Call::fetch, lost));
         const bool known = std::all_of(request.ids.begin(), request.ids.end(), [this](const std::string& id) {
             return minted_with(seed_, id) && !fetched_.contains(id);
         });
         if (!known || (once_ && !ledger().take(request.ids))) {
-            return Error{ErrorCode::not_found, Retry::safe, "mock KME: one or more of the keys are not there",
-                         "do both ends use the same seed, and was the key fetched before?"};
+            return Error::not_found("mock KME: one or more of the keys are not there",
+                                    "do both ends use the same seed, and was the key fetched before?")
+                .retryable();
         }
         if (once_) fetched_.insert(request.ids.begin(), request.ids.end());
         if (lost) return lost_answer(true);
@@ -183,21 +181,17 @@ class Mock final : public KeySource {
 
     static bool good_size(unsigned bits) { return bits != 0 && bits % 8 == 0 && bits <= most_bits; }
     static Error misuse(const std::string& what) {
-        return {ErrorCode::rejected, Retry::never, "mock KME: refused: " + what,
-                "1 to 1024 keys of 8 to 65536 bits, whole octets, distinct key_IDs, a named SAE"};
+        return Error::rejected("mock KME: refused: " + what,
+                               "1 to 1024 keys of 8 to 65536 bits, whole octets, distinct key_IDs, a named SAE");
     }
     static Error lost_answer(bool consumed) {
-        return {ErrorCode::unreachable,
-                consumed ? Retry::never : Retry::safe,
-                "mock KME: the answer was lost",
-                "as `fail` demands",
-                {},
-                consumed};
+        auto lost = Error::unreachable("mock KME: the answer was lost", "as `fail` demands");
+        return consumed ? std::move(lost).maybe_consuming() : std::move(lost).retryable();
     }
 
     Result<void> play(Context& context, Call call, bool& lost) {
         const Fault fault = script_.next(call);
-        if (auto passed = pass(context, fault.delay); !passed) return passed;
+        QKD_TRY(pass(context, fault.delay));
         lost = fault.lost;
         if (!fault.code) return {};
         const bool later =

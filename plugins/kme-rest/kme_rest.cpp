@@ -66,10 +66,8 @@ class Rest final : public KeySource {
 
 Result<void> Rest::configure(const ConfigView& config) {
     config_ = &config;
-    if (auto done = client_.configure(config); !done) return done;
-    auto settings = Settings::read(config);
-    if (!settings) return std::move(settings).error();
-    settings_ = std::move(settings).value();
+    QKD_TRY(client_.configure(config));
+    QKD_TRY(settings_, Settings::read(config));
     return {};
 }
 
@@ -77,15 +75,12 @@ Result<std::vector<net::HttpHeader>> Rest::make_headers(Context& context) const 
     std::vector<net::HttpHeader> headers;
     SecretBytes token;
     if (config_->has("token")) {
-        auto secret = config_->secret("token", context);
-        if (!secret) return std::move(secret).error();
-        token = std::move(secret).value();
+        QKD_TRY(token, config_->secret("token", context));
         const auto text = token.reveal_text();
         const auto end = text.find_last_not_of("\r\n");  // files end in a line end
         token.resize(end == std::string_view::npos ? 0 : end + 1);
         if (token.empty()) {
-            return Error{ErrorCode::config, Retry::never, config_->name() + ": the token is empty",
-                         "look at its source"};
+            return Error::config(config_->name() + ": the token is empty", "look at its source");
         }
     }
     for (const HeaderLine& line : settings_.headers) {
@@ -112,19 +107,17 @@ Result<std::vector<net::HttpHeader>> Rest::make_headers(Context& context) const 
 
 /// Any answer.
 Result<Rest::Answer> Rest::send(Context& context, Call call, const Line& line, const Values& values) {
-    auto headers = make_headers(context);
-    if (!headers) return std::move(headers).error();
+    QKD_TRY(auto headers, make_headers(context));
     net::HttpRequest request{line.target.fill(values, Escape::url), "", ""};
     request.method = line.method;
-    request.headers = *headers;
+    request.headers = headers;
     if (!line.body.empty()) {
         request.body = line.body.fill(values, settings_.form ? Escape::url : Escape::json);
         request.content_type = settings_.form ? "application/x-www-form-urlencoded" : "application/json";
     }
-    auto response = client_.send(context, call, request);
-    if (!response) return std::move(response).error();
+    QKD_TRY(auto response, client_.send(context, call, request));
 
-    Answer answer{std::move(response).value(), WipedJson::value_t::discarded, client_.url() + request.target};
+    Answer answer{std::move(response), WipedJson::value_t::discarded, client_.url() + request.target};
     const bool good = answer.response.status >= 200 && answer.response.status < 300;
     const bool raw = good && &line == &settings_.fetch && settings_.fetched.encoding == Encoding::raw;
     if (!raw) answer.json = kme::parse_json(answer.response.body.reveal());
@@ -194,26 +187,24 @@ Result<void> Rest::probe(Context& context) {
     }
     // That there is an answer for us at all is what counts.
     static const Line root{"GET", *Template::parse("/", {}), {}};
-    const auto answer = send(context, Call::status, root, {});
-    if (!answer) return answer.error();
-    if (answer->response.status < 400) return {};
-    Error error = refused(Call::status, *answer, code_of(*answer));
+    QKD_TRY(const auto answer, send(context, Call::status, root, {}));
+    if (answer.response.status < 400) return {};
+    Error error = refused(Call::status, answer, code_of(answer));
     if (error.code == ErrorCode::auth || error.code == ErrorCode::unreachable) return error;
     return {};
 }
 
 Result<SourceStatus> Rest::status(Context& context, const std::string& peer_sae) {
     if (peer_sae.empty()) {
-        return Error{ErrorCode::rejected, Retry::never, "status of no SAE", "give the peer's SAE ID"};
+        return Error::rejected("status of no SAE", "give the peer's SAE ID");
     }
     SourceStatus status;
     if (!settings_.status) {
-        auto probed = probe(context);
-        if (!probed) return std::move(probed).error();
+        QKD_TRY(probe(context));
         return status;
     }
     const auto answer = ask(context, Call::status, *settings_.status, values(peer_sae, 0));
-    if (!answer) return answer.error();
+    QKD_TRY(answer);
     const auto number = [&answer](const std::optional<Pointer>& place) {
         return place && !answer->json.is_discarded() ? kme::number_of(place->find(answer->json)) : std::nullopt;
     };
@@ -234,7 +225,7 @@ Result<void> Rest::mint_some(Context& context, const MintRequest& request, unsig
     given[Slot::count] = std::to_string(count);
     given[Slot::additional_saes] = json_array(request.additional_saes);
     auto answer = ask(context, Call::mint, settings_.mint, given);
-    if (!answer) return std::move(answer).error();
+    QKD_TRY(answer);
     const auto broken = [&answer](std::string what) { return at(answer->where, kme::broken(std::move(what))); };
     if (answer->json.is_discarded()) return broken("the answer is no JSON");
     const auto take = [&](const WipedJson& json) -> Result<void> {
@@ -246,18 +237,18 @@ Result<void> Rest::mint_some(Context& context, const MintRequest& request, unsig
     if (!settings_.mint_list) return take(answer->json);
     const WipedJson* list = settings_.mint_list->find(answer->json);
     if (list == nullptr || list->is_null() || (list->is_array() && list->empty())) {
-        return Error{ErrorCode::exhausted, Retry::safe, answer->where + ": the KME answered without any key",
-                     "is the QKD link up?"};
+        return Error::exhausted(answer->where + ": the KME answered without any key", "is the QKD link up?")
+            .retryable();
     }
     if (!list->is_array()) return broken("there is no array at '" + settings_.mint_list->text() + "'");
     if (list->size() > count) return broken("the KME answered with more keys than it was asked for");
     for (const WipedJson& item : *list) {
-        if (auto taken = take(item); !taken) return taken;
+        QKD_TRY(take(item));
     }
     if (list->size() < count) {
-        return Error{
-            ErrorCode::exhausted,        Retry::safe, answer->where + ": the KME had fewer keys than asked for",
-            "wait for the pool to fill", {},          true};
+        return Error::exhausted(answer->where + ": the KME had fewer keys than asked for", "wait for the pool to fill")
+            .retryable()
+            .maybe_consuming();
     }
     return {};
 }
@@ -269,8 +260,7 @@ Result<void> Rest::complete(Context& context, const MintRequest& request, std::v
         given[Slot::key_id] = one.id;
         for (const std::string& sae : settings_.share ? request.additional_saes : std::vector<std::string>()) {
             given[Slot::additional_sae] = sae;
-            auto shared = ask(context, Call::mint, *settings_.share, given);
-            if (!shared) return std::move(shared).error();
+            QKD_TRY(ask(context, Call::mint, *settings_.share, given));
         }
         if (one.key) continue;
         auto key = fetch_one(context, std::move(given), one.id, request.bits);
@@ -287,11 +277,11 @@ Result<void> Rest::complete(Context& context, const MintRequest& request, std::v
 }
 
 Result<std::vector<Key>> Rest::mint(Context& context, const MintRequest& request) {
-    if (auto sound = kme::check_request(request); !sound) return std::move(sound).error();
+    QKD_TRY(kme::check_request(request));
     if (!request.additional_saes.empty() && !settings_.share && !settings_.mint.uses(Slot::additional_saes)) {
-        return Error{ErrorCode::rejected, Retry::never,
-                     config_->name() + ": this description of the KME's API says nothing of additional SAEs",
-                     "add share, or {additional_saes} to mint; else split the link into links of two members"};
+        return Error::rejected(
+            config_->name() + ": this description of the KME's API says nothing of additional SAEs",
+            "add share, or {additional_saes} to mint; else split the link into links of two members");
     }
     std::vector<Found> found;
     Result<void> done;
@@ -337,30 +327,30 @@ Result<void> Rest::check_ready(Context& context, const FetchRequest& request, co
     }
     const auto state = answer->json.is_discarded() ? std::nullopt : word_at(answer->json, *settings_.check_state);
     if (state && among(settings_.check_ready, *state)) return {};
-    return Error{ErrorCode::not_found, Retry::safe,
-                 answer->where + ": the key is " + (state ? "'" + harmless(*state) + "'" : "in no state at all"),
-                 "it can be fetched when it is " + settings_.check_ready.front()};
+    return Error::not_found(
+               answer->where + ": the key is " + (state ? "'" + harmless(*state) + "'" : "in no state at all"),
+               "it can be fetched when it is " + settings_.check_ready.front())
+        .retryable();
 }
 
 Result<SecretBytes> Rest::fetch_one(Context& context, Values given, const std::string& id, unsigned bits) {
     given[Slot::key_id] = id;
-    auto answer = ask(context, Call::fetch, settings_.fetch, given);
-    if (!answer) return std::move(answer).error();
+    QKD_TRY(auto answer, ask(context, Call::fetch, settings_.fetch, given));
     if (settings_.fetched.encoding == Encoding::raw) {
-        auto key = kme::checked_key(std::move(answer->response.body), bits, id);
-        return key ? std::move(key) : Result<SecretBytes>(at(answer->where, std::move(key).error()));
+        auto key = kme::checked_key(std::move(answer.response.body), bits, id);
+        return key ? std::move(key) : Result<SecretBytes>(at(answer.where, std::move(key).error()));
     }
-    if (answer->json.is_discarded()) return at(answer->where, kme::broken("the answer is no JSON"));
-    auto found = read_key(answer->json, settings_.fetched, bits, id);
-    if (!found) return at(answer->where, std::move(found).error());
+    if (answer.json.is_discarded()) return at(answer.where, kme::broken("the answer is no JSON"));
+    auto found = read_key(answer.json, settings_.fetched, bits, id);
+    if (!found) return at(answer.where, std::move(found).error());
     return std::move(*found->key);
 }
 
 Result<std::vector<Key>> Rest::fetch(Context& context, const FetchRequest& request) {
-    if (auto sound = kme::check_request(request); !sound) return std::move(sound).error();
+    QKD_TRY(kme::check_request(request));
     for (const std::string& id : request.ids) {
         if (!settings_.check) break;
-        if (auto ready = check_ready(context, request, id); !ready) return std::move(ready).error();
+        QKD_TRY(check_ready(context, request, id));
     }
     std::vector<Key> keys;
     for (const std::string& id : request.ids) {
@@ -368,7 +358,7 @@ Result<std::vector<Key>> Rest::fetch(Context& context, const FetchRequest& reque
         if (!key) return kme::after_some(std::move(key).error(), keys.size());
         keys.push_back({id, std::move(key).value()});
     }
-    if (auto distinct = kme::check_distinct(keys); !distinct) return std::move(distinct).error();
+    QKD_TRY(kme::check_distinct(keys));
     return keys;
 }
 

@@ -16,8 +16,8 @@ using kme::WipedJson;
 
 Result<Pointer> Pointer::parse(std::string_view text) {
     const auto bad = [text](const char* why) {
-        return Error{ErrorCode::config, Retry::never, "'" + harmless(text) + "' is no JSON pointer: " + why,
-                     "write it as RFC 6901 does: \"/data/0/key\"; ~1 is a slash, ~0 a tilde inside a name"};
+        return Error::config("'" + harmless(text) + "' is no JSON pointer: " + why,
+                             "write it as RFC 6901 does: \"/data/0/key\"; ~1 is a slash, ~0 a tilde inside a name");
     };
     Pointer made;
     made.text_ = text;
@@ -105,9 +105,7 @@ Result<Found> read_key(const WipedJson& json, const KeyPlace& place, unsigned bi
     if (text == nullptr) return broken("there is no key at '" + place.key->text() + "'");
     auto bytes = decode(place.encoding, kme::view(*text));
     if (!bytes) return broken("the key of " + harmless(found.id) + " is not in the encoding that was agreed");
-    auto checked = kme::checked_key(std::move(bytes).value(), bits, found.id);
-    if (!checked) return std::move(checked).error();
-    found.key = std::move(checked).value();
+    QKD_TRY(found.key, kme::checked_key(std::move(bytes).value(), bits, found.id));
     return found;
 }
 

@@ -20,7 +20,7 @@ class Reader {
     explicit Reader(const ConfigView& config) : config_(config) {}
 
     [[noreturn]] void fail(const std::string& key, const std::string& what, const std::string& hint) const {
-        throw Error{ErrorCode::config, Retry::never, config_.name() + ": " + key + ": " + what, hint};
+        throw Error::config(config_.name() + ": " + key + ": " + what, hint);
     }
     template <class T>
     T good(const std::string& key, Result<T> result) const {

@@ -55,10 +55,9 @@ Result<Template> Template::parse(std::string_view text, const std::vector<Slot>&
         if (found == words.end() || std::find(known.begin(), known.end(), found->second) == known.end()) {
             std::string allowed;
             for (const Slot slot : known) allowed += (allowed.empty() ? "" : ", ") + braced(slot);
-            return Error{ErrorCode::config, Retry::never,
-                         "the placeholder {" + std::string(word) +
-                             (found == words.end() ? "} is unknown" : "} means nothing here"),
-                         allowed.empty() ? "no placeholder means anything here" : "known here: " + allowed};
+            return Error::config("the placeholder {" + std::string(word) +
+                                     (found == words.end() ? "} is unknown" : "} means nothing here"),
+                                 allowed.empty() ? "no placeholder means anything here" : "known here: " + allowed);
         }
         if (!literal.empty()) made.parts_.push_back({std::exchange(literal, {}), false, Slot::bits});
         made.parts_.push_back({"", true, found->second});

@@ -58,9 +58,7 @@ Result<Key> read_key(const SecretBytes& body, unsigned bits, const std::string& 
     }
     auto bytes = hex_decode(view(*value));
     if (!bytes) return broken("the key of " + harmless(key.id) + " is not hexadecimal");
-    auto checked = kme::checked_key(std::move(bytes).value(), bits, key.id);
-    if (!checked) return std::move(checked).error();
-    key.bytes = std::move(checked).value();
+    QKD_TRY(key.bytes, kme::checked_key(std::move(bytes).value(), bits, key.id));
     return key;
 }
 

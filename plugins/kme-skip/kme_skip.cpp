@@ -43,15 +43,14 @@ class Skip final : public KeySource {
 };
 
 Result<void> Skip::configure(const ConfigView& config) {
-    if (auto done = client_.configure(config); !done) return done;
+    QKD_TRY(client_.configure(config));
     for (const std::string& item : config.list("remote_systems")) {
         const auto equals = item.find('=');
         const bool bad = equals == 0 || equals == std::string::npos || equals + 1 == item.size();
         if (bad || !systems_.emplace(item.substr(0, equals), item.substr(equals + 1)).second) {
-            return Error{ErrorCode::config, Retry::never,
-                         config.name() + ": remote_systems '" + harmless(item) +
-                             (bad ? "' is not SAE=SYSTEM" : "' names an SAE again"),
-                         "write \"SAE=SYSTEM\" for each peer once, or \"*=SYSTEM\" for all others"};
+            return Error::config(config.name() + ": remote_systems '" + harmless(item) +
+                                     (bad ? "' is not SAE=SYSTEM" : "' names an SAE again"),
+                                 "write \"SAE=SYSTEM\" for each peer once, or \"*=SYSTEM\" for all others");
         }
     }
     return {};
@@ -83,22 +82,20 @@ Result<net::HttpResponse> Skip::ask(Context& context, Call call, const net::Http
 
 Result<Capabilities> Skip::ask_capabilities(Context& context) {
     const net::HttpRequest request{"/capabilities", "", ""};
-    auto response = ask(context, Call::status, request);
-    if (!response) return std::move(response).error();
-    auto told = read_capabilities(response->body);
+    QKD_TRY(auto response, ask(context, Call::status, request));
+    auto told = read_capabilities(response.body);
     if (!told) return in_answer(std::move(told).error(), request);
     return told;
 }
 
 /// Asks for what costs no key: what the provider can do, and random bits when it has them.
 Result<void> Skip::probe(Context& context) {
-    const auto told = ask_capabilities(context);
-    if (!told) return told.error();
-    if (!told->key) {
-        return Error{ErrorCode::unsupported, Retry::never, client_.url() + ": this key provider gives no keys",
-                     "it says so in its capabilities (\"key\": false); is it the right one?"};
+    QKD_TRY(const auto told, ask_capabilities(context));
+    if (!told.key) {
+        return Error::unsupported(client_.url() + ": this key provider gives no keys",
+                                  "it says so in its capabilities (\"key\": false); is it the right one?");
     }
-    if (!told->entropy) return {};
+    if (!told.entropy) return {};
     const net::HttpRequest request{"/entropy?minentropy=" + std::to_string(probed_entropy), "", ""};
     auto response = ask(context, Call::status, request);
     if (!response) {
@@ -111,19 +108,18 @@ Result<void> Skip::probe(Context& context) {
 
 Result<SourceStatus> Skip::status(Context& context, const std::string& peer_sae) {
     if (peer_sae.empty()) {
-        return Error{ErrorCode::rejected, Retry::never, "status of no SAE", "give the peer's SAE ID"};
+        return Error::rejected("status of no SAE", "give the peer's SAE ID");
     }
-    auto told = ask_capabilities(context);
-    if (!told) return std::move(told).error();
+    QKD_TRY(auto told, ask_capabilities(context));
     const std::string& system = system_of(peer_sae);
-    if (!told->key) {
+    if (!told.key) {
         context.log(LogLevel::warning, client_.url() + ": the key provider says that it gives no keys");
-    } else if (!is_listed(told->remote_systems, system)) {
+    } else if (!is_listed(told.remote_systems, system)) {
         context.log(LogLevel::warning,
                     client_.url() + ": the key provider does not list the remote system " + harmless(system));
     }
     SourceStatus status;
-    status.source_kme = std::move(told->local_system);
+    status.source_kme = std::move(told.local_system);
     status.target_kme = system;
     status.max_keys_per_request = 1;
     status.max_additional_saes = 0;
@@ -136,20 +132,18 @@ Result<Key> Skip::ask_key(Context& context, Call call, const std::string& peer_s
     if (!id.empty()) request.target += "/" + net::percent_encode(id);
     request.target += "?remoteSystemID=" + net::percent_encode(system_of(peer_sae));
     if (id.empty()) request.target += "&size=" + std::to_string(bits);
-    auto response = ask(context, call, request);
-    if (!response) return std::move(response).error();
-    auto key = read_key(response->body, bits, id);
+    QKD_TRY(auto response, ask(context, call, request));
+    auto key = read_key(response.body, bits, id);
     if (!key) return in_answer(std::move(key).error(), request);
     return key;
 }
 
 Result<std::vector<Key>> Skip::mint(Context& context, const MintRequest& request) {
-    if (auto sound = kme::check_request(request); !sound) return std::move(sound).error();
+    QKD_TRY(kme::check_request(request));
     if (!request.additional_saes.empty()) {
-        return Error{
-            ErrorCode::rejected, Retry::never,
+        return Error::rejected(
             "SKIP gives each key to two ends, this link has " + std::to_string(2 + request.additional_saes.size()),
-            "split the link into links of two members, or use a KME that serves more"};
+            "split the link into links of two members, or use a KME that serves more");
     }
     std::vector<Key> keys;
     while (keys.size() < request.count) {
@@ -160,19 +154,19 @@ Result<std::vector<Key>> Skip::mint(Context& context, const MintRequest& request
         }
         keys.push_back(std::move(key).value());
     }
-    if (auto distinct = kme::check_distinct(keys); !distinct) return std::move(distinct).error();
+    QKD_TRY(kme::check_distinct(keys));
     return keys;
 }
 
 Result<std::vector<Key>> Skip::fetch(Context& context, const FetchRequest& request) {
-    if (auto sound = kme::check_request(request); !sound) return std::move(sound).error();
+    QKD_TRY(kme::check_request(request));
     std::vector<Key> keys;
     for (const std::string& id : request.ids) {
         auto key = ask_key(context, Call::fetch, request.peer_sae, request.bits, id);
         if (!key) return kme::after_some(std::move(key).error(), keys.size());
         keys.push_back(std::move(key).value());
     }
-    if (auto distinct = kme::check_distinct(keys); !distinct) return std::move(distinct).error();
+    QKD_TRY(kme::check_distinct(keys));
     return keys;
 }
 

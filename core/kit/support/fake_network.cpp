@@ -49,15 +49,15 @@ class FakeSession final : public DeviceSession, private FileAccess, private Lldp
             network_.calls_.push_back(call);
         }
         const std::string what = device_ + ": " + operation + " " + argument;
-        if (!alive_) return Error{ErrorCode::unreachable, Retry::safe, what + ": session is closed", "open a new one"};
+        if (!alive_) return Error::unreachable(what + ": session is closed", "open a new one").retryable();
         if (network_.intercept) {
             if (auto error = network_.intercept(context, call)) return error;
         }
         if (context.stop_requested()) {
-            return Error{ErrorCode::cancelled, Retry::safe, what + ": interrupted", "run again when ready"};
+            return Error::cancelled(what + ": interrupted", "run again when ready").retryable();
         }
         if (context.remaining().count() == 0) {
-            return Error{ErrorCode::timeout, Retry::safe, what + ": no time left", "raise the stage's timeout"};
+            return Error::timeout(what + ": no time left", "raise the stage's timeout").retryable();
         }
         return std::nullopt;
     }
@@ -67,7 +67,7 @@ class FakeSession final : public DeviceSession, private FileAccess, private Lldp
         const std::lock_guard lock(network_.mutex_);
         const std::string file = absolute(path);
         if (!self().directories.contains(parent(file))) {
-            return Error{ErrorCode::not_found, Retry::never, device_ + ": no directory " + parent(file), "make it"};
+            return Error::not_found(device_ + ": no directory " + parent(file), "make it");
         }
         self().files[file] = {std::string(content.reveal_text()), mode};
         return {};
@@ -78,10 +78,10 @@ class FakeSession final : public DeviceSession, private FileAccess, private Lldp
         const std::lock_guard lock(network_.mutex_);
         const auto found = self().files.find(absolute(path));
         if (found == self().files.end()) {
-            return Error{ErrorCode::not_found, Retry::never, device_ + ": no file " + path, "put it there first"};
+            return Error::not_found(device_ + ": no file " + path, "put it there first");
         }
         if (found->second.content.size() > largest_file) {
-            return Error{ErrorCode::rejected, Retry::never, device_ + ": " + path + " is too large", "1 MiB at most"};
+            return Error::rejected(device_ + ": " + path + " is too large", "1 MiB at most");
         }
         return SecretBytes(std::string_view(found->second.content));
     }
@@ -107,7 +107,7 @@ class FakeSession final : public DeviceSession, private FileAccess, private Lldp
         if (auto error = enter(context, "files.make_directory", path)) return *std::move(error);
         const std::lock_guard lock(network_.mutex_);
         if (!self().directories.contains(parent(absolute(path)))) {
-            return Error{ErrorCode::not_found, Retry::never, device_ + ": nothing above " + path, "make it"};
+            return Error::not_found(device_ + ": nothing above " + path, "make it");
         }
         self().directories.insert(absolute(path));
         return {};
@@ -133,8 +133,8 @@ class FakeSession final : public DeviceSession, private FileAccess, private Lldp
         const std::lock_guard lock(network_.mutex_);
         const auto wire = network_.wires_.find({device_, interface_name});
         if (wire == network_.wires_.end()) {
-            return Error{ErrorCode::not_found, Retry::safe, device_ + ": no neighbour on " + interface_name,
-                         "is LLDP on at both ends?"};
+            return Error::not_found(device_ + ": no neighbour on " + interface_name, "is LLDP on at both ends?")
+                .retryable();
         }
         const auto& [device, port] = wire->second;
         const auto& descriptions = network_.devices_[device].descriptions;

@@ -90,7 +90,7 @@ Result<SecretBytes> MapConfig::secret(std::string_view key, Context&) const {
         std::ifstream in(reference.substr(5), std::ios::binary);
         if (in) return SecretBytes(std::string(std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()));
     }
-    return Error{ErrorCode::config, Retry::never, "no secret behind " + std::string(key), "give file:, env: or text:"};
+    return Error::config("no secret behind " + std::string(key), "give file:, env: or text:");
 }
 
 std::filesystem::path MapConfig::secret_path(std::string_view key) const {

@@ -49,9 +49,9 @@ Error TestContext::wait_for_the_end(const Context& context, const std::string& w
                      static_cast<int>(std::min(context.remaining() + std::chrono::milliseconds{1}, limit).count()));
     }
     if (context.stop_requested()) {
-        return {ErrorCode::cancelled, Retry::safe, what + ": interrupted", "run again when ready"};
+        return Error::cancelled(what + ": interrupted", "run again when ready").retryable();
     }
-    return {ErrorCode::timeout, Retry::safe, what + ": no answer in time", "is the device reachable?"};
+    return Error::timeout(what + ": no answer in time", "is the device reachable?").retryable();
 }
 
 }  // namespace qkd::support

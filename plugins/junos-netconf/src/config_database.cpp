@@ -73,20 +73,19 @@ Result<ConfigModel> ConfigDatabase::read(Context& context, Source source, const 
                 interface.append_child("description");
             }
         });
-    if (!reply) return std::move(reply).error();
+    QKD_TRY(reply);
     return ConfigModel(descendant(reply->root(), "configuration"));
 }
 
 Result<ClockReading> ConfigDatabase::clock(Context& context) {
-    auto reply = session_.ask(context, "reading the clock", view,
-                              [](pugi::xml_node rpc) { rpc.append_child("get-system-uptime-information"); });
-    if (!reply) return std::move(reply).error();
-    const auto now = descendant(descendant(reply->root(), "current-time"), "date-time");
+    QKD_TRY(auto reply, session_.ask(context, "reading the clock", view,
+                                     [](pugi::xml_node rpc) { rpc.append_child("get-system-uptime-information"); }));
+    const auto now = descendant(descendant(reply.root(), "current-time"), "date-time");
     const auto seconds = attribute(now, "seconds");
     long long utc = 0;
     const auto parsed = std::from_chars(seconds.data(), seconds.data() + seconds.size(), utc);
     if (seconds.empty() || parsed.ec != std::errc{})
-        return Error{ErrorCode::protocol, Retry::never, session_.peer() + ": the clock's reply has no UTC seconds", ""};
+        return Error::protocol(session_.peer() + ": the clock's reply has no UTC seconds", "");
     ClockReading reading;
     reading.now = UtcMillis{std::chrono::seconds{utc}};
     if (const auto local = read_local_time(text_of(now))) {
@@ -98,10 +97,9 @@ Result<ClockReading> ConfigDatabase::clock(Context& context) {
 }
 
 Result<std::vector<CommitEntry>> ConfigDatabase::log(Context& context) {
-    auto reply = session_.ask(context, "reading the commit history", view,
-                              [](pugi::xml_node rpc) { rpc.append_child("get-commit-information"); });
-    if (!reply) return std::move(reply).error();
-    return read_commit_log(reply->root());
+    QKD_TRY(auto reply, session_.ask(context, "reading the commit history", view,
+                                     [](pugi::xml_node rpc) { rpc.append_child("get-commit-information"); }));
+    return read_commit_log(reply.root());
 }
 
 Result<void> ConfigDatabase::lock(Context& context) {
@@ -120,8 +118,9 @@ Result<void> ConfigDatabase::lock(Context& context) {
     }
     const std::string text = reply->complaint();
     if (speaks_of_a_lock(text))
-        return Error{ErrorCode::busy, Retry::safe, session_.peer() + ": " + text,
-                     "wait until they are done, or ask them to commit or roll back"};
+        return Error::busy(session_.peer() + ": " + text,
+                           "wait until they are done, or ask them to commit or roll back")
+            .retryable();
     return session_.refusal("locking the configuration", configure, *reply);
 }
 
@@ -129,9 +128,8 @@ Result<void> ConfigDatabase::unlock(Context& context) {
     if (!locked_) return {};
     locked_ = false;
     if (!session_.alive()) return {};  // the device released it with the session
-    auto reply = session_.ask(context, "unlocking the configuration", configure,
-                              [](pugi::xml_node rpc) { rpc.append_child("unlock-configuration"); });
-    if (!reply) return std::move(reply).error();
+    QKD_TRY(session_.ask(context, "unlocking the configuration", configure,
+                         [](pugi::xml_node rpc) { rpc.append_child("unlock-configuration"); }));
     return {};
 }
 
@@ -143,7 +141,7 @@ Result<void> ConfigDatabase::load(Context& context, const std::vector<Statement>
         load.append_attribute("format") = "xml";
         append_configuration(load, statements);
     });
-    if (!reply) return std::move(reply).error();
+    QKD_TRY(reply);
     return {};
 }
 
@@ -154,7 +152,7 @@ Result<void> ConfigDatabase::load_rollback(Context& context, std::size_t number)
                                   load.append_attribute("compare") = "rollback";
                                   load.append_attribute("rollback") = std::to_string(number).c_str();
                               });
-    if (!reply) return std::move(reply).error();
+    QKD_TRY(reply);
     return {};
 }
 
@@ -166,10 +164,10 @@ Result<std::string> ConfigDatabase::compare(Context& context, std::size_t number
                                   get.append_attribute("rollback") = std::to_string(number).c_str();
                                   get.append_attribute("format") = "text";
                               });
-    if (!reply) return std::move(reply).error();
+    QKD_TRY(reply);
     const auto output = descendant(reply->root(), "configuration-output");
     if (!output && !has_element(reply->root(), "configuration-information"))
-        return Error{ErrorCode::protocol, Retry::never, session_.peer() + ": the comparison's reply holds none", ""};
+        return Error::protocol(session_.peer() + ": the comparison's reply holds none", "");
     std::string text(trim(output.child_value()));
     return text;
 }
@@ -189,12 +187,11 @@ Result<void> ConfigDatabase::check(Context& context) {
 
 Result<bool> ConfigDatabase::two_routing_engines(Context& context) {
     if (routing_engines_ == 0) {
-        auto reply =
-            session_.call(context, [](pugi::xml_node rpc) { rpc.append_child("get-route-engine-information"); });
-        if (!reply) return std::move(reply).error();
+        QKD_TRY(auto reply,
+                session_.call(context, [](pugi::xml_node rpc) { rpc.append_child("get-route-engine-information"); }));
         // Devices that do not know the question have one.
         int count = 0;
-        for (auto node = reply->root().first_child(); node; node = next_in(reply->root(), node)) {
+        for (auto node = reply.root().first_child(); node; node = next_in(reply.root(), node)) {
             if (is(node, "route-engine") && child_text(node, "mastership-state") != "disabled") ++count;
         }
         routing_engines_ = count < 1 ? 1 : count;
@@ -205,15 +202,13 @@ Result<bool> ConfigDatabase::two_routing_engines(Context& context) {
 Result<void> ConfigDatabase::commit(Context& context, std::chrono::minutes confirm, const std::string& comment,
                                     OtherEngine other) {
     // Asked first: after the commit went out every failure is an unknown outcome.
-    auto two = two_routing_engines(context);
-    if (!two) return std::move(two).error();
+    QKD_TRY(auto two, two_routing_engines(context));
     if (!session_.alive())
-        return Error{ErrorCode::unreachable, Retry::safe, session_.peer() + ": the session is closed",
-                     "open a new one"};
+        return Error::unreachable(session_.peer() + ": the session is closed", "open a new one").retryable();
     const auto patient_until = Context::Clock::now() + std::min(other_engine_patience, context.remaining() / 2);
     for (;;) {
         std::string said;
-        auto done = commit_once(context, confirm, comment, *two, said);
+        auto done = commit_once(context, confirm, comment, two, said);
         if (done) other_engine_lags_.clear();
         if (done || said.empty()) return done;
         // Twice the same confirmed commit would make the first one permanent.
@@ -228,7 +223,7 @@ Result<void> ConfigDatabase::commit(Context& context, std::chrono::minutes confi
         if (other == OtherEngine::must_follow) return done;
         if (!made) {
             std::string nothing;
-            if (auto alone = commit_once(context, confirm, comment, false, nothing); !alone) return alone;
+            QKD_TRY(commit_once(context, confirm, comment, false, nothing));
         }
         other_engine_lags_ = said;
         context.log(LogLevel::warning, session_.peer() + ": committed on this routing engine alone: " + said);
@@ -257,16 +252,15 @@ Result<void> ConfigDatabase::commit_once(Context& context, std::chrono::minutes 
         if (!synchronize || !speaks_of_the_other_engine(text))
             return session_.refusal("the device refuses the commit", configure, *reply);
         other = text;
-        return Error{ErrorCode::rejected, Retry::never,
-                     session_.peer() + ": the other routing engine does not take the commit: " + text,
-                     "mend that routing engine, or say allow_local_commit = true to go on with one"};
+        return Error::rejected(session_.peer() + ": the other routing engine does not take the commit: " + text,
+                               "mend that routing engine, or say allow_local_commit = true to go on with one");
     }
     const auto root = reply->root();
     if (has_element(root, "ok") || has_element(root, "commit-success") || has_element(root, "commit-check-success") ||
         has_element(root, "load-success"))
         return {};
-    return as_unknown({ErrorCode::unknown_outcome, Retry::never,
-                       session_.peer() + ": the reply to the commit says neither yes nor no", ""});
+    return as_unknown(
+        Error::unknown_outcome(session_.peer() + ": the reply to the commit says neither yes nor no", ""));
 }
 
 void ConfigDatabase::abandon(Context& context) noexcept {

@@ -33,42 +33,37 @@ Result<std::unique_ptr<net::SshSession>> open_ssh(const ConfigView& config, Cont
     const std::string user = config.string("user");
     Result<void> entered = Error{};
     if (config.has("ssh_key")) {
-        auto key = config.secret("ssh_key", context);
-        if (!key) return std::move(key).error();
-        entered = (*ssh)->login_key(context, user, *key);
+        QKD_TRY(auto key, config.secret("ssh_key", context));
+        entered = (*ssh)->login_key(context, user, key);
         const bool refused = !entered && entered.error().code == ErrorCode::auth;
         if (!entered && !(refused && config.has("password"))) return std::move(entered).error();
     }
     if (!entered) {
-        auto password = config.secret("password", context);
-        if (!password) return std::move(password).error();
-        entered = (*ssh)->login_password(context, user, *password);
+        QKD_TRY(auto password, config.secret("password", context));
+        entered = (*ssh)->login_password(context, user, password);
     }
-    if (!entered) return std::move(entered).error();
+    QKD_TRY(entered);
     return ssh;
 }
 
 Result<std::unique_ptr<DeviceSession>> with_facts(Context& context, std::unique_ptr<JunosSession> session) {
-    if (auto facts = session->read_facts(context); !facts) return std::move(facts).error();
+    QKD_TRY(session->read_facts(context));
     return std::unique_ptr<DeviceSession>(std::move(session));
 }
 
 Result<std::unique_ptr<DeviceSession>> open_by_ssh(Context& context, const ConfigView& config) {
     const auto port = static_cast<std::uint16_t>(config.integer("port"));
-    auto ssh = open_ssh(config, context, port);
-    if (!ssh) return std::move(ssh).error();
-    auto stream = (*ssh)->subsystem(context, "netconf");
-    if (!stream) return std::move(stream).error();
-    auto netconf = NetconfSession::open(context, std::move(*stream), config.string("host"));
-    if (!netconf) return std::move(netconf).error();
+    QKD_TRY(auto ssh, open_ssh(config, context, port));
+    QKD_TRY(auto stream, ssh->subsystem(context, "netconf"));
+    QKD_TRY(auto netconf, NetconfSession::open(context, std::move(stream), config.string("host")));
     SshFiles::OpenSsh elsewhere;
     if (config.has("file_port") && config.integer("file_port") != config.integer("port")) {
         elsewhere = [config = &config](Context& later) {
             return open_ssh(*config, later, static_cast<std::uint16_t>(config->integer("file_port")));
         };
     }
-    auto files = std::make_unique<SshFiles>(std::move(*ssh), **netconf, std::move(elsewhere));
-    return with_facts(context, std::make_unique<JunosSession>(std::move(*netconf), std::move(files)));
+    auto files = std::make_unique<SshFiles>(std::move(ssh), *netconf, std::move(elsewhere));
+    return with_facts(context, std::make_unique<JunosSession>(std::move(netconf), std::move(files)));
 }
 
 Result<std::unique_ptr<DeviceSession>> open_here(Context& context, const ConfigView& config) {
@@ -80,21 +75,20 @@ Result<std::unique_ptr<DeviceSession>> open_here(Context& context, const ConfigV
         program.error().what.insert(0, table + ": ");
         return std::move(program).error();
     }
-    auto netconf = NetconfSession::open(context, std::move(*program), table.substr(table.find('.') + 1));
-    if (!netconf) return std::move(netconf).error();
+    QKD_TRY(auto netconf, NetconfSession::open(context, std::move(*program), table.substr(table.find('.') + 1)));
     const LocalUser user = local_user();
     // Another file system than ours has its own home directories.
     auto files = config.has("files_root") ? std::make_unique<LocalFiles>(config.string("files_root"),
                                                                          std::filesystem::path(junos_homes) / user.name)
                                           : std::make_unique<LocalFiles>("/", user.home);
-    return with_facts(context, std::make_unique<JunosSession>(std::move(*netconf), std::move(files)));
+    return with_facts(context, std::make_unique<JunosSession>(std::move(netconf), std::move(files)));
 }
 
 }  // namespace
 
 Result<void> JunosConnector::configure(const ConfigView& config) {
     const auto wrong = [&](const std::string& what, const std::string& hint) {
-        return Error{ErrorCode::config, Retry::never, config.name() + ": " + what, hint};
+        return Error::config(config.name() + ": " + what, hint);
     };
     config_ = &config;
     if (config.string("transport") == "local") {
@@ -132,13 +126,12 @@ Result<void> JunosConnector::configure(const ConfigView& config) {
 }
 
 Result<void> JunosConnector::probe(Context& context) {
-    auto session = open(context);
-    if (!session) return std::move(session).error();
-    return (*session)->close(context);
+    QKD_TRY(auto session, open(context));
+    return session->close(context);
 }
 
 Result<std::unique_ptr<DeviceSession>> JunosConnector::open(Context& context) {
-    if (config_ == nullptr) return Error{ErrorCode::internal, Retry::never, "configure() was not called", ""};
+    if (config_ == nullptr) return Error::internal("configure() was not called", "");
     return config_->string("transport") == "local" ? open_here(context, *config_) : open_by_ssh(context, *config_);
 }
 

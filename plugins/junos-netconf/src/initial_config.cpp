@@ -35,7 +35,7 @@ bool is_start_time(const std::string& text) {
 
 Result<void> JunosInitialConfig::configure(const ConfigView& config) {
     const auto wrong = [&](const std::string& what, const std::string& hint) {
-        return Error{ErrorCode::config, Retry::never, config.name() + ": " + what, hint};
+        return Error::config(config.name() + ": " + what, hint);
     };
     options_.kme_macro = config.boolean("kme_macro");
     options_.host_mapping = config.boolean("host_mapping");
@@ -76,14 +76,12 @@ Result<void> JunosInitialConfig::probe(Context& /*context*/) {
 Result<std::unique_ptr<ConfigEdits>> JunosInitialConfig::difference(Context& context, DeviceSession& session,
                                                                     const MemberTarget& target) {
     auto* junos = dynamic_cast<JunosSession*>(&session);
-    if (junos == nullptr)
-        return Error{ErrorCode::internal, Retry::never, "a session of another plugin", "use one plugin per device"};
-    auto now = junos->snapshot(context);
-    if (!now) return std::move(now).error();
+    if (junos == nullptr) return Error::internal("a session of another plugin", "use one plugin per device");
+    QKD_TRY(auto now, junos->snapshot(context));
     auto edits = std::make_unique<JunosEdits>();
     InitialOptions options = options_;
     if (!own_address_.empty()) options.mappings.push_back({target.device, own_address_});
-    edits->statements = plan_initial(now->config, now->zone, target, options);
+    edits->statements = plan_initial(now.config, now.zone, target, options);
     return std::unique_ptr<ConfigEdits>(std::move(edits));
 }
 

@@ -44,7 +44,7 @@ Letter find(char c) {
 }
 
 Error malformed() {
-    return {ErrorCode::protocol, Retry::never, "a $9$ string that is damaged", ""};
+    return Error::protocol("a $9$ string that is damaged", "");
 }
 
 }  // namespace

@@ -22,12 +22,11 @@ Error failed(const std::string& doing, int code) {
     const std::string what = doing + ": " + std::strerror(code);
     switch (code) {
         case ENOENT:
-        case ENOTDIR:
-            return {ErrorCode::not_found, Retry::never, what, "correct the path, or make it on the router first"};
+        case ENOTDIR: return Error::not_found(what, "correct the path, or make it on the router first");
         case EACCES:
         case EPERM:
-        case EROFS: return {ErrorCode::auth, Retry::never, what, "choose a directory that this user may write"};
-        default: return {ErrorCode::rejected, Retry::never, what, "look at the free space of the file system"};
+        case EROFS: return Error::auth(what, "choose a directory that this user may write");
+        default: return Error::rejected(what, "look at the free space of the file system");
     }
 }
 
@@ -73,38 +72,35 @@ int write_new(const std::string& path, const SecretBytes& content, unsigned mode
 }  // namespace
 
 Result<fs::path> LocalFiles::place(Context& context, const std::string& path) const {
-    if (context.stop_requested()) return Error{ErrorCode::cancelled, Retry::never, path + ": interrupted", ""};
+    if (context.stop_requested()) return Error::cancelled(path + ": interrupted", "");
     if (path.empty() || path.find('\0') != std::string::npos || path.find('\n') != std::string::npos)
-        return Error{ErrorCode::config, Retry::never, "not a file name", "name a file on the router"};
+        return Error::config("not a file name", "name a file on the router");
     const fs::path given(path);
     return root_ / (given.is_absolute() ? given.relative_path() : home_.relative_path() / given);
 }
 
 Result<void> LocalFiles::put(Context& context, const std::string& path, const SecretBytes& content, unsigned mode) {
-    const auto where = place(context, path);
-    if (!where) return where.error();
-    const std::string temporary = temporary_beside(*where);
+    QKD_TRY(const auto where, place(context, path));
+    const std::string temporary = temporary_beside(where);
     int code = write_new(temporary, content, mode);
-    if (code == 0 && ::rename(temporary.c_str(), where->c_str()) != 0) code = errno;
+    if (code == 0 && ::rename(temporary.c_str(), where.c_str()) != 0) code = errno;
     if (code != 0) {
         // One that was there already is not ours.
         if (code != EEXIST) (void)::unlink(temporary.c_str());
         return failed("writing " + path, code);
     }
-    const Open folder(::open(where->parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    const Open folder(::open(where.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (folder.get() >= 0) (void)::fsync(folder.get());
     return {};
 }
 
 Result<SecretBytes> LocalFiles::get(Context& context, const std::string& path) {
-    const auto where = place(context, path);
-    if (!where) return where.error();
+    QKD_TRY(const auto where, place(context, path));
     // A pipe under that name would keep the caller waiting.
-    const Open file(::open(where->c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+    const Open file(::open(where.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
     struct stat info {};
     if (file.get() < 0 || ::fstat(file.get(), &info) != 0) return failed("reading " + path, errno);
-    if (!S_ISREG(info.st_mode))
-        return Error{ErrorCode::rejected, Retry::never, "reading " + path + ": not a regular file", ""};
+    if (!S_ISREG(info.st_mode)) return Error::rejected("reading " + path + ": not a regular file", "");
     SecretBytes content;
     SecretBytes chunk = SecretBytes::zeros(block);
     for (;;) {
@@ -114,17 +110,15 @@ Result<SecretBytes> LocalFiles::get(Context& context, const std::string& path) {
         if (count == 0) return content;
         content.append(chunk.reveal().first(static_cast<std::size_t>(count)));
         if (content.size() > largest_file)
-            return Error{ErrorCode::rejected, Retry::never,
-                         path + " is larger than " + std::to_string(largest_file) + " octets", ""};
+            return Error::rejected(path + " is larger than " + std::to_string(largest_file) + " octets", "");
     }
 }
 
 Result<std::vector<std::string>> LocalFiles::list(Context& context, const std::string& directory) {
-    const auto where = place(context, directory);
-    if (!where) return where.error();
+    QKD_TRY(const auto where, place(context, directory));
     std::vector<std::string> names;
     std::error_code problem;
-    fs::directory_iterator entries(*where, problem);
+    fs::directory_iterator entries(where, problem);
     for (; !problem && entries != fs::directory_iterator(); entries.increment(problem))
         names.push_back(entries->path().filename().string());
     if (problem && problem.value() != ENOENT) return failed("listing " + directory, problem.value());
@@ -132,23 +126,21 @@ Result<std::vector<std::string>> LocalFiles::list(Context& context, const std::s
 }
 
 Result<void> LocalFiles::remove(Context& context, const std::string& path) {
-    const auto where = place(context, path);
-    if (!where) return where.error();
-    if (::unlink(where->c_str()) == 0 || errno == ENOENT) return {};
+    QKD_TRY(const auto where, place(context, path));
+    if (::unlink(where.c_str()) == 0 || errno == ENOENT) return {};
     return failed("removing " + path, errno);
 }
 
 Result<void> LocalFiles::make_directory(Context& context, const std::string& path, unsigned mode) {
-    const auto where = place(context, path);
-    if (!where) return where.error();
-    if (::mkdir(where->c_str(), mode & 07777U) == 0) return {};
+    QKD_TRY(const auto where, place(context, path));
+    if (::mkdir(where.c_str(), mode & 07777U) == 0) return {};
     const int code = errno;
     struct stat info {};
-    if (code != EEXIST || ::stat(where->c_str(), &info) != 0 || !S_ISDIR(info.st_mode))
+    if (code != EEXIST || ::stat(where.c_str(), &info) != 0 || !S_ISDIR(info.st_mode))
         return failed("making the directory " + path, code);
     if ((info.st_mode & S_IWOTH) != 0 && (info.st_mode & S_ISVTX) == 0) {
-        return Error{ErrorCode::auth, Retry::never, "everybody may write into the directory " + path,
-                     "take that away with chmod 0700, or name another directory"};
+        return Error::auth("everybody may write into the directory " + path,
+                           "take that away with chmod 0700, or name another directory");
     }
     return {};
 }

@@ -14,7 +14,7 @@ constexpr std::string_view end_of_chunks = "\n##\n";
 constexpr std::size_t longest_chunk_header = 13;  // "\n#" + ten digits + "\n" (RFC 6242 section 4.2)
 
 Error framing_error(const std::string& what) {
-    return {ErrorCode::protocol, Retry::safe, "NETCONF framing: " + what, "open a new session"};
+    return Error::protocol("NETCONF framing: " + what, "open a new session").retryable();
 }
 
 bool is_space(std::uint8_t c) {

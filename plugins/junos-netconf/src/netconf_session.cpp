@@ -130,9 +130,11 @@ Result<SecretBytes> NetconfSession::receive(Context& context) {
             return error;
         }
         if (*count == 0)
-            return broken_error({ErrorCode::unreachable, Retry::safe, "the device closed the session",
-                                 "try again; Junos limits sessions by system services netconf ssh connection-limit "
-                                 "and rate-limit"});
+            return broken_error(
+                Error::unreachable("the device closed the session",
+                                   "try again; Junos limits sessions by system services netconf ssh connection-limit "
+                                   "and rate-limit")
+                    .retryable());
         reader_.feed(buffer.reveal().first(*count));
     }
 }
@@ -159,8 +161,9 @@ Result<std::unique_ptr<NetconfSession>> NetconfSession::open(Context& context, s
     auto parsed = XmlDocument::parse(std::move(*message));
     if (!parsed) return session->broken_error(std::move(parsed).error());
     if (!is(parsed->root(), "hello"))
-        return session->broken_error({ErrorCode::protocol, Retry::never, "the device does not say a NETCONF hello",
-                                      "check that the port, or the command, is the one of the NETCONF service"});
+        return session->broken_error(
+            Error::protocol("the device does not say a NETCONF hello",
+                            "check that the port, or the command, is the one of the NETCONF service"));
     session->session_id_ = text_of(child(parsed->root(), "session-id"));
     const auto offered = child(parsed->root(), "capabilities");
     for (auto one = offered.first_child(); one; one = one.next_sibling()) {
@@ -172,35 +175,32 @@ Result<std::unique_ptr<NetconfSession>> NetconfSession::open(Context& context, s
         session->framing_ = Framing::chunked;
         session->reader_.use(Framing::chunked);
     } else if (!has(base_1_0)) {
-        return session->broken_error(
-            {ErrorCode::protocol, Retry::never, "the device offers neither NETCONF base:1.0 nor base:1.1", ""});
+        return session->broken_error(Error::protocol("the device offers neither NETCONF base:1.0 nor base:1.1", ""));
     }
     return session;
 }
 
 Result<Reply> NetconfSession::call(Context& context, const Build& build) {
-    if (!alive())
-        return Error{ErrorCode::unreachable, Retry::safe, peer_ + ": the session is closed", "open a new session"};
+    if (!alive()) return Error::unreachable(peer_ + ": the session is closed", "open a new session").retryable();
     const std::string id = std::to_string(next_id_++);
     const auto tree = new_tree();
     auto rpc = tree->append_child("nc:rpc");
     rpc.append_attribute("xmlns:nc") = base_namespace;
     rpc.append_attribute("message-id") = id.c_str();
     build(rpc);
-    if (auto sent = send(context, *tree); !sent) return std::move(sent).error();
+    QKD_TRY(send(context, *tree));
     for (;;) {
-        auto message = receive(context);
-        if (!message) return std::move(message).error();
+        QKD_TRY(auto message, receive(context));
         // Where the reply cannot be parsed, its opening tag may still say whose it is.
         const bool late = [&] {
-            const auto text = message->reveal_text();
+            const auto text = message.reveal_text();
             const auto at = text.find("message-id=\"");
             if (at == std::string_view::npos) return false;
             const auto value = text.substr(at + 12, std::min<std::size_t>(24, text.size() - at - 12));
             return value.substr(0, value.find('"')) != id;
         }();
         if (late) continue;
-        auto parsed = XmlDocument::parse(std::move(*message));
+        auto parsed = XmlDocument::parse(std::move(message));
         if (!parsed) {
             Error error = std::move(parsed).error();
             error.what = peer_ + ": the reply is " + error.what;
@@ -209,7 +209,7 @@ Result<Reply> NetconfSession::call(Context& context, const Build& build) {
         if (!is(parsed->root(), "rpc-reply")) {
             // Notifications and comments may stand between replies.
             if (is(parsed->root(), "notification") || !parsed->root()) continue;
-            return Error{ErrorCode::protocol, Retry::never, peer_ + ": not an rpc-reply", ""};
+            return Error::protocol(peer_ + ": not an rpc-reply", "");
         }
         Reply reply{std::move(*parsed), {}, {}};
         collect_errors(reply.root(), reply);
@@ -233,11 +233,10 @@ Error NetconfSession::refusal(const std::string& what, const char* permission, c
     const std::string text = reply.complaint();
     const bool denied =
         text.find("ermission denied") != std::string::npos || reply.errors.front().tag == "access-denied";
-    Error error{denied ? ErrorCode::auth : ErrorCode::rejected, Retry::never, peer_ + ": " + what + ": " + text, ""};
-    if (denied)
-        error.hint =
-            std::string("the user's login class needs ") + permission + "; the plugin's README has the whole class";
-    return error;
+    const std::string refused = peer_ + ": " + what + ": " + text;
+    if (!denied) return Error::rejected(refused, "");
+    return Error::auth(refused, std::string("the user's login class needs ") + permission +
+                                    "; the plugin's README has the whole class");
 }
 
 Result<void> NetconfSession::close(Context& context) {

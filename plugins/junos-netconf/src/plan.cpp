@@ -38,7 +38,7 @@ Statement set_secret(Path path, const NamedKey& key) {
 
 Result<void> check_key(const NamedKey& key, bool start, bool preview) {
     if (preview) return {};
-    const auto defect = [](const char* what) { return Error{ErrorCode::internal, Retry::never, what, ""}; };
+    const auto defect = [](const char* what) { return Error::internal(what, ""); };
     if (key.cak == nullptr || key.cak->empty()) return defect("a key without its CAK cannot be written");
     // The schema takes 1..64 hex digits for the CAK and 2..64 for the CKN.
     if (key.cak->size() > 32) return defect("a CAK is longer than 32 octets");
@@ -99,8 +99,7 @@ Result<std::vector<Statement>> plan_change(const ConfigModel& now, const DeviceZ
     Planner plan(now, zone);
     if (change.initial != nullptr) {
         const auto* initial = dynamic_cast<const JunosEdits*>(change.initial);
-        if (initial == nullptr)
-            return Error{ErrorCode::internal, Retry::never, "edits of another plugin", "use one plugin per device"};
+        if (initial == nullptr) return Error::internal("edits of another plugin", "use one plugin per device");
         for (const auto& statement : initial->statements) plan.add(statement.copy());
     }
     const Path association = association_path(target);
@@ -115,16 +114,15 @@ Result<std::vector<Statement>> plan_change(const ConfigModel& now, const DeviceZ
     }
     const bool emptied = change.add_to_chain.empty() && !leaving.empty() && leaving.size() == used.size();
     for (const auto& key : change.add_to_chain) {
-        if (auto good = check_key(key, true, preview); !good) return std::move(good).error();
+        QKD_TRY(check_key(key, true, preview));
         std::string slot = key.ckn.empty() ? std::string() : find_slot(now, target.key_chain, key.ckn);
         if (!slot.empty() && key.cak != nullptr) {
             Statement secret = set_secret(below(chain, {{"key", slot}, {"secret", ""}}), key);
             const Entry* there = now.leaf(secret.words());
             if (there != nullptr && !there->hidden.empty() && !now.satisfies(secret, zone))
-                return Error{
-                    ErrorCode::conflict, Retry::never,
+                return Error::conflict(
                     "key chain " + target.key_chain + " key " + slot + " has the CKN " + key.ckn + " with another CAK",
-                    "remove that key from the device"};
+                    "remove that key from the device");
         }
         for (int i = 0; slot.empty() && i < slots; ++i) {
             if (used.count(std::to_string(i)) == 0) slot = std::to_string(i);
@@ -140,9 +138,8 @@ Result<std::vector<Statement>> plan_change(const ConfigModel& now, const DeviceZ
             }
         }
         if (slot.empty())
-            return Error{ErrorCode::exhausted, Retry::never,
-                         "key chain " + target.key_chain + " has no free key number in 0..63",
-                         "delete keys that are no longer used"};
+            return Error::exhausted("key chain " + target.key_chain + " has no free key number in 0..63",
+                                    "delete keys that are no longer used");
         used.insert(slot);
         plan.add(set_leaf(below(chain, {{"key", slot}, {"key-name", ""}}), key.ckn.empty() ? unknown_ckn : key.ckn));
         plan.add(set_secret(below(chain, {{"key", slot}, {"secret", ""}}), key));
@@ -166,7 +163,7 @@ Result<std::vector<Statement>> plan_change(const ConfigModel& now, const DeviceZ
     for (const auto& [key, element] :
          {std::pair{&change.pre_shared, "pre-shared-key"}, std::pair{&change.fallback, "fallback-key"}}) {
         if (!*key) continue;
-        if (auto good = check_key(**key, false, preview); !good) return std::move(good).error();
+        QKD_TRY(check_key(**key, false, preview));
         plan.add(set_leaf(below(association, {{element, ""}, {"ckn", ""}}),
                           (*key)->ckn.empty() ? unknown_ckn : (*key)->ckn));
         plan.add(set_secret(below(association, {{element, ""}, {"cak", ""}}), **key));

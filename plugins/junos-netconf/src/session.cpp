@@ -28,7 +28,7 @@ JunosSession::~JunosSession() {
 
 Result<void> JunosSession::read_facts(Context& context) {
     auto reply = netconf_->call(context, [](pugi::xml_node rpc) { rpc.append_child("get-system-information"); });
-    if (!reply) return std::move(reply).error();
+    QKD_TRY(reply);
     auto information = descendant(reply->root(), "system-information");
     if (information) {
         facts_ = {child_text(information, "host-name"), child_text(information, "hardware-model"),
@@ -37,7 +37,7 @@ Result<void> JunosSession::read_facts(Context& context) {
     }
     // Releases before 15.1 know only this one; with two routing engines it comes once for each.
     reply = netconf_->call(context, [](pugi::xml_node rpc) { rpc.append_child("get-software-information"); });
-    if (!reply) return std::move(reply).error();
+    QKD_TRY(reply);
     information = descendant(reply->root(), "software-information");
     facts_ = {child_text(information, "host-name"), child_text(information, "product-model"),
               child_text(information, "junos-version")};
@@ -51,17 +51,15 @@ Result<void> JunosSession::close(Context& context) {
 }
 
 Result<JunosSession::Snapshot> JunosSession::snapshot(Context& context) {
-    auto clock = database_.clock(context);
-    if (!clock) return std::move(clock).error();
-    auto config = database_.read(context, ConfigDatabase::Source::committed);
-    if (!config) return std::move(config).error();
-    DeviceZone zone(config->value({"system", "time-zone"}), clock->utc_offset, whole(clock->now));
-    return Snapshot{std::move(*config), std::move(zone), clock->now};
+    QKD_TRY(auto clock, database_.clock(context));
+    QKD_TRY(auto config, database_.read(context, ConfigDatabase::Source::committed));
+    DeviceZone zone(config.value({"system", "time-zone"}), clock.utc_offset, whole(clock.now));
+    return Snapshot{std::move(config), std::move(zone), clock.now};
 }
 
 Result<ClockReading> JunosSession::read(Context& context) {
     auto now = snapshot(context);
-    if (!now) return std::move(now).error();
+    QKD_TRY(now);
     // Read last, so that it is as fresh as can be.
     auto clock = database_.clock(context);
     if (!clock) return clock;
@@ -71,8 +69,7 @@ Result<ClockReading> JunosSession::read(Context& context) {
 }
 
 Result<bool> JunosSession::stage(Context& context, const Plan& plan, bool keep_empty, const std::string& described) {
-    if (database_.locked())
-        return Error{ErrorCode::internal, Retry::never, netconf_->peer() + ": a change is staged already", ""};
+    if (database_.locked()) return Error::internal(netconf_->peer() + ": a change is staged already", "");
     if (auto locked = database_.lock(context); !locked) {
         database_.abandon(context);
         return std::move(locked).error();
@@ -85,67 +82,58 @@ Result<bool> JunosSession::stage(Context& context, const Plan& plan, bool keep_e
 Result<bool> JunosSession::stage_locked(Context& context, const Plan& plan, bool keep_empty,
                                         const std::string& described) {
     // Under the lock, so that nobody can begin one behind our back: any commit check would confirm it.
-    auto log = database_.log(context);
-    if (!log) return std::move(log).error();
-    for (const auto& entry : *log) {
+    QKD_TRY(auto log, database_.log(context));
+    for (const auto& entry : log) {
         if (entry.pending)
-            return Error{ErrorCode::busy, Retry::safe,
-                         netconf_->peer() + ": a confirmed commit of user " + entry.user + " is pending" +
-                             (entry.comment.empty() ? "" : " (\"" + entry.comment + "\")"),
-                         "wait until it is confirmed or rolled back"};
+            return Error::busy(netconf_->peer() + ": a confirmed commit of user " + entry.user + " is pending" +
+                                   (entry.comment.empty() ? "" : " (\"" + entry.comment + "\")"),
+                               "wait until it is confirmed or rolled back")
+                .retryable();
     }
-    auto clock = database_.clock(context);
-    if (!clock) return std::move(clock).error();
-    auto before = database_.read(context, ConfigDatabase::Source::committed, described);
-    if (!before) return std::move(before).error();
-    DeviceZone zone(before->value({"system", "time-zone"}), clock->utc_offset, whole(clock->now));
-    const Snapshot now{std::move(*before), std::move(zone), clock->now};
-    auto statements = plan(now);
-    if (!statements) return std::move(statements).error();
-    if (statements->empty() && !keep_empty) {
+    QKD_TRY(auto clock, database_.clock(context));
+    QKD_TRY(auto before, database_.read(context, ConfigDatabase::Source::committed, described));
+    DeviceZone zone(before.value({"system", "time-zone"}), clock.utc_offset, whole(clock.now));
+    const Snapshot now{std::move(before), std::move(zone), clock.now};
+    QKD_TRY(auto statements, plan(now));
+    if (statements.empty() && !keep_empty) {
         (void)database_.unlock(context);
         return false;
     }
-    if (auto loaded = database_.load(context, *statements); !loaded) return std::move(loaded).error();
+    QKD_TRY(database_.load(context, statements));
 
-    auto diff = database_.compare(context, 0);
-    if (!diff) return std::move(diff).error();
-    const auto foreign = find_foreign_change(*diff, *statements);
-    wipe(diff->data(), diff->size());
+    QKD_TRY(auto diff, database_.compare(context, 0));
+    const auto foreign = find_foreign_change(diff, statements);
+    wipe(diff.data(), diff.size());
     if (!foreign.empty())
-        return Error{ErrorCode::conflict, Retry::safe,
-                     netconf_->peer() + ": the candidate holds a change that is not ours: " + mask(foreign),
-                     "somebody else is editing; let them commit or roll back"};
-    auto candidate = database_.read(context, ConfigDatabase::Source::candidate, described);
-    if (!candidate) return std::move(candidate).error();
-    for (const auto& statement : *statements) {
-        const Entry* entry = statement.secret && !statement.remove ? candidate->leaf(statement.words()) : nullptr;
+        return Error::conflict(netconf_->peer() + ": the candidate holds a change that is not ours: " + mask(foreign),
+                               "somebody else is editing; let them commit or roll back")
+            .retryable();
+    QKD_TRY(auto candidate, database_.read(context, ConfigDatabase::Source::candidate, described));
+    for (const auto& statement : statements) {
+        const Entry* entry = statement.secret && !statement.remove ? candidate.leaf(statement.words()) : nullptr;
         if (entry != nullptr && entry->hidden.empty())
-            return Error{
-                ErrorCode::auth, Retry::never, netconf_->peer() + ": the device does not show the keys written to it",
-                R"(the user's login class needs the permission "secret-control", and the device no master password)"};
+            return Error::auth(
+                netconf_->peer() + ": the device does not show the keys written to it",
+                R"(the user's login class needs the permission "secret-control", and the device no master password)");
     }
-    const auto deviation = find_deviation(now.config, *candidate, now.zone, *statements);
+    const auto deviation = find_deviation(now.config, candidate, now.zone, statements);
     if (!deviation.empty())
-        return Error{ErrorCode::conflict, Retry::never,
-                     netconf_->peer() + ": the candidate is not what was loaded: " + mask(deviation),
-                     "the device may not know the statement, or read it another way"};
-    if (auto checked = database_.check(context); !checked) return std::move(checked).error();
+        return Error::conflict(netconf_->peer() + ": the candidate is not what was loaded: " + mask(deviation),
+                               "the device may not know the statement, or read it another way");
+    QKD_TRY(database_.check(context));
     return true;
 }
 
 Result<std::string> JunosSession::description(Context& context, const std::string& interface_name) {
-    auto config = database_.read(context, ConfigDatabase::Source::committed, interface_name);
-    if (!config) return std::move(config).error();
-    return config->value({"interfaces", interface_name, "description"});
+    QKD_TRY(auto config, database_.read(context, ConfigDatabase::Source::committed, interface_name));
+    return config.value({"interfaces", interface_name, "description"});
 }
 
 Result<void> JunosSession::describe(Context& context, const std::string& interface_name, const std::string& text) {
     if (text.size() > longest_description)
-        return Error{
-            ErrorCode::config, Retry::never,
+        return Error::config(
             "the description of " + interface_name + " would be " + std::to_string(text.size()) + " characters long",
-            "shorten the operator's part: LLDP carries 255 characters"};
+            "shorten the operator's part: LLDP carries 255 characters");
     const std::vector<Step> path{{"interfaces", ""}, {"interface", interface_name}, {"description", ""}};
     const auto plan = [&](const Snapshot& now) -> Result<std::vector<Statement>> {
         std::vector<Statement> statements;
@@ -153,9 +141,8 @@ Result<void> JunosSession::describe(Context& context, const std::string& interfa
         if (now.config.satisfies(statements.front(), now.zone)) statements.clear();
         return statements;
     };
-    auto staged = stage(context, plan, false, interface_name);
-    if (!staged) return std::move(staged).error();
-    if (!*staged) return {};
+    QKD_TRY(auto staged, stage(context, plan, false, interface_name));
+    if (!staged) return {};
     auto done = database_.commit(context, std::chrono::minutes{0}, "qkd-macsec: description of " + interface_name);
     if (!done) {
         database_.abandon(context);
@@ -172,12 +159,12 @@ Result<LldpNeighbour> JunosSession::neighbour(Context& context, const std::strin
             .text()
             .set(interface_name.c_str());
     });
-    if (!reply) return std::move(reply).error();
+    QKD_TRY(reply);
     if (!reply->errors.empty()) {
         // Some platforms know only the list of all neighbours.
         reply = netconf_->ask(context, "reading the LLDP neighbours", R"(the permission "view")",
                               [](pugi::xml_node rpc) { rpc.append_child("get-lldp-neighbors-information"); });
-        if (!reply) return std::move(reply).error();
+        QKD_TRY(reply);
     }
     for (auto node = reply->root().first_child(); node; node = next_in(reply->root(), node)) {
         if (!is(node, "lldp-neighbor-information")) continue;
@@ -187,8 +174,9 @@ Result<LldpNeighbour> JunosSession::neighbour(Context& context, const std::strin
         return LldpNeighbour{interface_name, child_text(node, "lldp-remote-system-name"),
                              child_text(node, "lldp-remote-port-id"), child_text(node, "lldp-remote-port-description")};
     }
-    return Error{ErrorCode::not_found, Retry::safe, netconf_->peer() + ": no LLDP neighbour on " + interface_name,
-                 "check the cable and \"protocols lldp\" at both ends"};
+    return Error::not_found(netconf_->peer() + ": no LLDP neighbour on " + interface_name,
+                            "check the cable and \"protocols lldp\" at both ends")
+        .retryable();
 }
 
 }  // namespace qkd::junos

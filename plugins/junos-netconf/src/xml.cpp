@@ -70,10 +70,8 @@ Result<XmlDocument> XmlDocument::parse(SecretBytes text) {
     const auto bytes = document.text_.writable();
     const auto parsed = document.tree_->load_buffer_inplace(
         bytes.data(), bytes.size(), pugi::parse_cdata | pugi::parse_escapes | pugi::parse_eol, pugi::encoding_utf8);
-    if (!parsed)
-        return Error{ErrorCode::protocol, Retry::never, std::string("not well-formed XML: ") + parsed.description(),
-                     ""};
-    if (too_deep(*document.tree_)) return Error{ErrorCode::protocol, Retry::never, "XML nested too deeply", ""};
+    if (!parsed) return Error::protocol(std::string("not well-formed XML: ") + parsed.description(), "");
+    if (too_deep(*document.tree_)) return Error::protocol("XML nested too deeply", "");
     return document;
 }
 
