@@ -9,7 +9,7 @@
 #include "engine/base/text.hpp"
 #include "engine/commands/serve.hpp"
 #include "engine/members/call.hpp"
-#include "engine/protocol/clocks.hpp"
+#include "engine/protocol/timing.hpp"
 
 namespace qkd::cli {
 namespace {
@@ -117,7 +117,7 @@ milliseconds patience_with(const engine::Pipeline& pipeline, const engine::Serve
     for (const auto& stage : pipeline.stages) longest = std::max(longest, stage.timeout * 2);
     if (pipeline.mode == engine::Mode::onbox) {
         // A wait for the other members is one long silence.
-        longest += 2 * pipeline.peer_wait + pipeline.commit.confirm + engine::lead_of(pipeline.commit, milliseconds{0});
+        longest += 2 * pipeline.peer_wait + pipeline.commit.confirm + engine::lead_of(engine::timing_terms(pipeline.commit, {}, 1));
     }
     return longest + pipeline.dec_retry_window + options.jitter;
 }

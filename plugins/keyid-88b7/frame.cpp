@@ -39,7 +39,7 @@ Octets tagged_octets(std::span<const std::uint8_t> body) {
 
 /// The part of the text that names the link: the third of a notice, the second of an acknowledgement.
 std::string_view link_of(std::string_view text) {
-    for (int parts = text.starts_with("QKD1;") ? 2 : 1; parts > 0; --parts) {
+    for (int parts = text.starts_with("QKD2;") ? 2 : 1; parts > 0; --parts) {
         const auto end = text.find(';');
         if (end == std::string_view::npos) return {};
         text.remove_prefix(end + 1);

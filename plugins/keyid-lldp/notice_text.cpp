@@ -17,7 +17,7 @@ Description split(std::string_view text) {
     const auto border = text.rfind('|');
     if (border != std::string_view::npos) {
         const std::string_view rest = text.substr(border + 1);
-        const bool ours = rest.starts_with("QKD1;") || rest.starts_with("QKA1;");
+        const bool ours = rest.starts_with("QKD2;") || rest.starts_with("QKA1;");
         if (ours && std::all_of(rest.begin(), rest.end(), of_wire_form)) {
             return {std::string(text.substr(0, border)), std::string(rest)};
         }
@@ -26,8 +26,8 @@ Description split(std::string_view text) {
 }
 
 std::string_view link_of(std::string_view sealed) {
-    // QKD1;KIND;LINK;... or QKA1;LINK;...
-    for (int parts = sealed.starts_with("QKD1;") ? 2 : 1; parts > 0; --parts) {
+    // QKD2;KIND;LINK;... or QKA1;LINK;...
+    for (int parts = sealed.starts_with("QKD2;") ? 2 : 1; parts > 0; --parts) {
         const auto end = sealed.find(';');
         if (end == std::string_view::npos) return {};
         sealed.remove_prefix(end + 1);

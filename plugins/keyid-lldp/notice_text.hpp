@@ -1,4 +1,4 @@
-// A notice or an acknowledgement behind an interface description: "OPERATOR'S TEXT|QKD1;...".
+// A notice or an acknowledgement behind an interface description: "OPERATOR'S TEXT|QKD2;...".
 #pragma once
 
 #include <cstddef>
@@ -17,10 +17,10 @@ struct Description {
     std::string own;     ///< the operator's text, byte for byte
     std::string sealed;  ///< what follows it, see qkd/sdk/net/notice.hpp; empty when nothing does
 
-    [[nodiscard]] bool has_notice() const { return sealed.starts_with("QKD1;"); }
+    [[nodiscard]] bool has_notice() const { return sealed.starts_with("QKD2;"); }
     [[nodiscard]] bool has_acknowledgement() const { return sealed.starts_with("QKA1;"); }
 };
-/// Ours is what follows the last "|QKD1;" or "|QKA1;" if it has only characters of the wire form; else all of the text is
+/// Ours is what follows the last "|QKD2;" or "|QKA1;" if it has only characters of the wire form; else all of the text is
 /// the operator's. A damaged notice is still known as ours.
 Description split(std::string_view text);
 

@@ -19,7 +19,7 @@ using keyid_lldpd::Subtype;
 
 /// The link that a text is about, unverified: enough to know whether it may be taken away.
 bool is_about(std::string_view text, const std::string& link) {
-    const std::size_t before = text.starts_with("QKD1;") ? 2 : 1;
+    const std::size_t before = text.starts_with("QKD2;") ? 2 : 1;
     for (std::size_t i = 0; i < before; ++i) {
         const auto end = text.find(';');
         if (end == std::string_view::npos) return false;

@@ -344,7 +344,7 @@ class NoticeFault(Strike):
             return
         folder = self.pair.device(self.pair.responder) / "fs" / "var" / "tmp" / "qkd-macsec"
         for path in folder.glob("*.notice"):
-            # QKD1;KIND;LINK;GENERATION;SEQUENCE;SENDER;START;EXPIRES;KEY_IDS;TAG
+            # QKD2;KIND;LINK;GENERATION;SEQUENCE;SENDER;ROUND;ISSUED;START;EXPIRES;KEY_IDS;TAG
             notice = path.read_text().split(";")
             path.unlink()
             self.hit = True
@@ -353,7 +353,7 @@ class NoticeFault(Strike):
             if self.how == "old":
                 notice[3:5] = [str(int(number) - 1000) for number in notice[3:5]]
             else:
-                notice[8] = "00000000-dead-4bad-8bad-000000000000"
+                notice[10] = "00000000-dead-4bad-8bad-000000000000"
             path.write_text(";".join(notice))
 
     def struck(self):

@@ -54,7 +54,7 @@ qkd::fuzz::Food qkd::fuzz::food() {
     const notice::Acknowledgement answer{"mx1--mx2", {7, 9}, "mx2"};
     return {{notice::seal(example, secret()).value(), notice::seal(answer, secret()).value(),
              notice::seal(example, {}).value(), notice::seal(answer, {}).value()},
-            {";", ",", "QKD1;", "QKA1;", "0", "18446744073709551615", "-1", "+1", "\xff", "offer", "armed;", "\n",
+            {";", ",", "QKD2;", "QKA1;", "0", "18446744073709551615", "-1", "+1", "\xff", "offer", "armed;", "\n",
              "253402300799;", "00", ";;;", "|", "%3b"},
             40000};
 }

@@ -301,6 +301,7 @@ class FakeCommit final : public Commit, Noun {
                       [&](const FakeKey& k) { return k.place == KeyPlace::chain && k.ckn == ckn; });
         device.comments.insert(device.comments.begin(), comment);
         world.check();
+        if (auto e = world.leave(name_, "withdraw")) return *e;
         return {};
     }
 };

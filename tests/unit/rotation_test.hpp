@@ -70,6 +70,10 @@ class RotationTest : public ::testing::Test {
     /// Starts a rotation and kills it at the first call that `here` names ("a stage", "kme-b fetch done"): everything is as it
     /// was at that instant, in the world and in the state directory. False when it never came there.
     bool die(Rollover rollover, const std::function<bool(const std::string& device_and_call)>& here) {
+        return die_in([&] { (void)rotate(rollover); }, here);
+    }
+    /// The same for another run than rotate().
+    bool die_in(const std::function<void()>& run, const std::function<bool(const std::string& device_and_call)>& here) {
         World& world = World::get();
         const std::filesystem::path saved = state_.string() + ".dead";
         std::optional<World::Memory> left;
@@ -79,7 +83,7 @@ class RotationTest : public ::testing::Test {
             std::filesystem::remove_all(saved);
             std::filesystem::copy(state_, saved, std::filesystem::copy_options::recursive);
         };
-        (void)rotate(rollover);
+        run();
         world.on_call = nullptr;
         if (!left) return false;
         world.go_back(std::move(*left));

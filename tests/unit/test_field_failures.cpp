@@ -106,6 +106,32 @@ TEST_F(FieldFailures, fail_closed_closes_at_the_maximum_age_and_opens_with_the_n
     }
 }
 
+// The closing commit is in the journal before it is made: killed between commit and confirm, the next run reverts it at once instead of
+// staying busy until the device's timer ends.
+TEST_F(FieldFailures, fail_closed_that_dies_on_the_way_is_opened_by_the_next_run_at_once) {
+    for (const auto rollover : both) {
+        for (const std::string at : {"a stage done", "a commit_confirmed done", "b commit_confirmed", "b confirm",
+                                     "a confirm done", "b release"}) {
+            begin(rollover);
+            adjust_ = [](engine::Pipeline& pipeline) {
+                pipeline.max_key_age = std::chrono::hours{4};
+                pipeline.on_kme_loss = engine::KmeLoss::fail_closed;
+            };
+            World& world = World::get();
+            world.advance(std::chrono::hours{5});
+            fail_once("kme-a", "mint", answer(ErrorCode::unreachable));
+            ASSERT_TRUE(die_at(rollover, at)) << at;
+            adjust_ = nullptr;
+            world.faults.clear();
+            for (auto& [name, device] : world.devices) device.locked = false;  // with the dead run's session
+            const auto report = rotate(rollover);
+            EXPECT_EQ(report.result, LinkResult::rotated) << at << ": " << (report.error ? report.error->what : "");
+            EXPECT_EQ(common_primary(), report.ckn) << at;
+            EXPECT_FALSE(journal_left()) << at;
+        }
+    }
+}
+
 TEST_F(FieldFailures, a_defect_of_our_own_is_not_taken_for_a_kme_failure) {
     begin(Rollover::key_chain);
     World::get().on_call = [](const std::string&, const std::string& call) {

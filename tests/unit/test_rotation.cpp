@@ -1,5 +1,7 @@
 // Protects the rotation protocol: whatever call fails, at whatever member, before or after its effect, and wherever the run is
 // interrupted, the members always have a key in common, and the next run brings all of them to one new key.
+#include <set>
+
 #include "rotation_test.hpp"
 
 namespace qkd {
@@ -511,6 +513,37 @@ TEST_F(Withdraw, reverts_what_a_dead_run_left_unconfirmed) {
         EXPECT_FALSE(device.locked) << name;
     }
     EXPECT_FALSE(journal_left());
+}
+
+// Journalled like every other step: whatever stands when it dies, the next run ends with one key on all members.
+TEST_F(Withdraw, may_die_at_any_call) {
+    schedule();
+    const auto begin = std::make_shared<World::Memory>(World::get().remember());
+    const auto state = state_.string() + ".begin";
+    std::filesystem::remove_all(state);
+    std::filesystem::copy(state_, state, std::filesystem::copy_options::recursive);
+    std::vector<std::string> calls;
+    World::get().on_call = [&](const std::string& device, const std::string& call) {
+        calls.push_back(device + " " + call);
+    };
+    ASSERT_EQ(withdraw().result, LinkResult::reverted);
+    World::get().on_call = nullptr;
+    std::set<std::string> seen(calls.begin(), calls.end());
+    EXPECT_TRUE(seen.contains("a withdraw done")) << "nothing was withdrawn";
+    for (const auto& call : seen) {
+        World::get().go_back(World::Memory(*begin));
+        std::filesystem::remove_all(state_);
+        std::filesystem::copy(state, state_, std::filesystem::copy_options::recursive);
+        ASSERT_TRUE(die_in([&] { (void)withdraw(); }, [&](const std::string& now) { return now == call; })) << call;
+        adjust_ = nullptr;
+        let_timers_expire();
+        const auto report = rotate(Rollover::key_chain);
+        EXPECT_EQ(report.result, LinkResult::rotated) << call << (report.error ? report.error->what : "");
+        EXPECT_EQ(common_primary(), report.ckn) << call;
+        EXPECT_FALSE(World::get().apart) << call;
+        EXPECT_FALSE(journal_left()) << call;
+    }
+    std::filesystem::remove_all(state);
 }
 
 TEST_F(RotationTest, a_wrong_seal_key_stops_before_any_device_and_loses_nothing) {

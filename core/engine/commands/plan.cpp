@@ -1,21 +1,25 @@
 // plan: what a run would change, found by reading only.
 #include "engine/commands/run.hpp"
 #include "engine/members/crew.hpp"
+#include "engine/members/records.hpp"
+#include "engine/protocol/timing.hpp"
 
 namespace qkd::engine {
 namespace {
 
 /// Plans one link; `plans` gets one entry per member.
-Result<void> plan_link(Crew& crew, PluginHost& host, Memory& memory, const RunOptions& options,
-                       std::vector<MemberPlan>& plans) {
+Result<void> plan_link(Crew& crew, PluginHost& host, const RunOptions& options, std::vector<MemberPlan>& plans) {
     const Pipeline& pipeline = crew.pipeline();
     if (auto r = crew.assemble(host, {StageKind::connect, StageKind::certs, StageKind::initial_config,
                                       StageKind::key_source, StageKind::commit, StageKind::key_id_transport});
         !r) {
         return r;
     }
-    auto record = memory.load(crew.front().caller, crew.spec(StageKind::persist, "load"), crew.link().name);
-    if (!record) return std::move(record).error();
+    QKD_TRY(const auto records, open_records(host, crew));
+    LinkRecord record;
+    if (records) {
+        QKD_TRY(record, records->load());
+    }
     if (auto r = crew.connect(); !r) return r;
 
     std::optional<UtcSeconds> renew_made_before;
@@ -37,11 +41,11 @@ Result<void> plan_link(Crew& crew, PluginHost& host, Memory& memory, const RunOp
     if (auto r = crew.read_states(); !r) return r;
     if (auto r = crew.difference(); !r) return r;
     const auto readings = crew.readings();
-    const Reconciliation found = reconcile(readings, record->own_ckns, pipeline.commit.rollover);
+    const Reconciliation found = reconcile(readings, record.own_ckns, pipeline.commit.rollover);
     std::vector<ClockReading> clocks;
     for (const auto& m : crew.members()) clocks.push_back(m.clock);
     ChangeKeys keys;
-    keys.next.start = choose_start(clocks, lead_of(pipeline.commit, record->commit_time));
+    keys.next.start = choose_start(clocks, lead_of(timing_terms(pipeline.commit, record.commit_time, 1)));
     if (found.base != nullptr) keys.base.ckn = found.base->ckn;
     keys.base.start = *keys.next.start - std::chrono::hours{24};
 
@@ -61,7 +65,7 @@ Result<void> plan_link(Crew& crew, PluginHost& host, Memory& memory, const RunOp
                                  " is pending; a run would wait for its end");
         }
         const auto change =
-            make_change(found, readings, index, pipeline.commit.rollover, keys, record->own_ckns, m.edits.get());
+            make_change(found, readings, index, pipeline.commit.rollover, keys, record.own_ckns, m.edits.get());
         auto lines = m.caller(crew.spec(StageKind::commit, "preview"), m.commit.name, [&](Context& context) {
             return m.commit->preview(context, *m.session, m.target, change);
         });
@@ -83,14 +87,12 @@ std::vector<MemberPlan> plan(const Pipeline& pipeline, PluginHost& host, const R
         const Link& link = pipeline.links[index];
         LinkReport scratch;
         Crew crew(pipeline, link, observer, interruption, scratch);
-        Memory memory;
         std::vector<MemberPlan> plans(link.members.size());
         for (std::size_t i = 0; i < plans.size(); ++i) {
             plans[i].link = link.name;
             plans[i].device = link.members[i].device;
         }
-        auto done = memory.open(host, pipeline);
-        if (done) done = plan_link(crew, host, memory, options, plans);
+        auto done = plan_link(crew, host, options, plans);
         crew.close();
         if (!done) {
             // The link as a whole could not be planned; each member says why, its own reason first.

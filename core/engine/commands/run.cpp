@@ -11,8 +11,7 @@
 #include "engine/commands/workers.hpp"
 #include "engine/protocol/naming.hpp"
 #include "engine/rotation/rotation.hpp"
-#include "engine/secrets/references.hpp"
-#include "engine/state/lock.hpp"
+#include "engine/state/store.hpp"
 
 namespace qkd::engine {
 namespace {
@@ -125,13 +124,7 @@ RunResult result_of(const std::vector<LinkReport>& links, bool interrupted) {
     return good == 0 ? RunResult::failure : RunResult::partial;
 }
 
-/// What must be there before any device is connected to: the state directory, the key that seals the journal, the audit.
-struct State {
-    StateLock lock;
-    SecretBytes seal_key;
-    std::unique_ptr<Audit> audit;
-};
-
+/// For the calls that fetch the seal key.
 class KeyContext final : public Context {
   public:
     KeyContext(Observer& observer, const Interruption& interruption)
@@ -145,18 +138,6 @@ class KeyContext final : public Context {
   private:
     Observer& observer_;
 };
-
-Result<State> open_state(const Pipeline& pipeline, const std::string& run_id, Observer& observer,
-                         const Interruption& interruption) {
-    auto lock = StateLock::take(pipeline.state);
-    if (!lock) return std::move(lock).error();
-    KeyContext context(observer, interruption);
-    auto key = load_seal_key({pipeline.seal_key, pipeline.state}, true, context);
-    if (!key) return std::move(key).error();
-    auto audit = Audit::open(pipeline.state, run_id);
-    if (!audit) return std::move(audit).error();
-    return State{std::move(*lock), std::move(*key), std::move(*audit)};
-}
 
 RunReport work(const Pipeline& pipeline, PluginHost& host, const RunOptions& options, Observer& observer,
                const std::stop_token& stop, LinkReport (*what)(RunShared&, const Link&)) {
@@ -178,10 +159,12 @@ RunReport work(const Pipeline& pipeline, PluginHost& host, const RunOptions& opt
     report.links.resize(selected.size());
 
     const Interruption interruption(stop);
-    auto state = open_state(pipeline, report.run_id, observer, interruption);
-    if (!state) {
+    // What must be there before any device is connected to.
+    KeyContext context(observer, interruption);
+    auto store = open_store({pipeline.state, pipeline.seal_key}, report.run_id, context);
+    if (!store) {
         for (std::size_t i = 0; i < selected.size(); ++i) {
-            report.links[i] = not_started(pipeline, pipeline.links[selected[i]], state.error());
+            report.links[i] = not_started(pipeline, pipeline.links[selected[i]], store.error());
         }
         report.finished = now();
         return report;
@@ -192,8 +175,7 @@ RunReport work(const Pipeline& pipeline, PluginHost& host, const RunOptions& opt
                      interruption,
                      report.run_id,
                      options.pause ? options.pause : pause,
-                     state->seal_key,
-                     *state->audit,
+                     **store,
                      options.sessions,
                      {},
                      {},

@@ -5,6 +5,7 @@
 #include "engine/commands/run.hpp"
 #include "engine/commands/workers.hpp"
 #include "engine/members/crew.hpp"
+#include "engine/members/records.hpp"
 
 namespace qkd::engine {
 namespace {
@@ -39,19 +40,19 @@ LinkStatus look(const Pipeline& pipeline, PluginHost& host, const Link& link, Ob
     status.name = link.name;
     LinkReport scratch;
     Crew crew(pipeline, link, observer, interruption, scratch);
-    Memory memory;
     LinkRecord record;
     status.members.resize(link.members.size());
     for (std::size_t i = 0; i < link.members.size(); ++i) {
         status.members[i].device = link.members[i].device;
         status.members[i].role = link.members[i].role;
     }
-    auto ready = memory.open(host, pipeline);
-    if (ready) ready = crew.assemble(host, {StageKind::connect, StageKind::commit});
-    if (ready) {
-        auto remembered = memory.load(crew.front().caller, crew.spec(StageKind::persist, "load"), link.name);
-        if (remembered) record = std::move(*remembered);
-    }
+    const auto ready = [&]() -> Result<void> {
+        QKD_TRY(const auto records, open_records(host, crew));
+        QKD_TRY(crew.assemble(host, {StageKind::connect, StageKind::commit}));
+        if (!records) return {};
+        if (auto remembered = records->load(); remembered) record = std::move(*remembered);
+        return {};
+    }();
     // A member that does not answer must not hide how the others stand.
     (void)crew.each([&](MemberRun& m) -> Result<void> {
         auto& member = status.members[static_cast<std::size_t>(&m - crew.members().data())];

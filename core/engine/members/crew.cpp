@@ -6,7 +6,6 @@
 #include <thread>
 
 #include "engine/members/kme_override.hpp"
-#include "engine/state/sealed_record.hpp"
 
 namespace qkd::engine {
 namespace {
@@ -184,8 +183,7 @@ bool Crew::answers(MemberRun& m) const {
     CallSpec look = spec(StageKind::connect, "connect");
     look.timeout = std::min(look.timeout, longest_greeting);
     look.retry.attempts = 1;
-    Caller quiet(m.caller.observer(), interruption_, Place{link_.name, m.member->device, {}, {}}, nullptr);
-    if (!quiet(look, m.connector.name, [&](Context& context) { return m.session->clock()->read(context); }))
+    if (!aside(m)(look, m.connector.name, [&](Context& context) { return m.session->clock()->read(context); }))
         return false;
     for (auto& stage : m.report->stages) {
         if (stage.kind == StageKind::connect) stage.result = StageResult::ok;
@@ -227,6 +225,32 @@ Result<void> Crew::read_clocks(Cancel cancel) {
     });
 }
 
+Result<UtcMillis> Crew::read_clock(MemberRun& m) {
+    if (m.session == nullptr || m.session->clock() == nullptr) return no_session(m);
+    CallSpec look = spec(StageKind::connect, "clock", Cancel::never);
+    look.quiet = true;
+    auto reading =
+        aside(m)(look, m.connector.name, [&](Context& context) { return m.session->clock()->read(context); });
+    if (!reading) return std::move(reading).error();
+    return reading->now + reading->resolution;
+}
+
+UtcMillis Crew::latest_clock() const {
+    UtcMillis latest{};
+    for (const auto& m : members_) latest = std::max(latest, m.clock.now + m.clock.resolution);
+    return latest;
+}
+
+UtcMillis Crew::earliest_clock() const {
+    UtcMillis earliest = UtcMillis::max();
+    for (const auto& m : members_) earliest = std::min(earliest, m.clock.now);
+    return earliest;
+}
+
+Caller Crew::aside(const MemberRun& m) const {
+    return Caller(caller_.observer(), interruption_, Place{link_.name, m.member->device, {}, {}}, nullptr);
+}
+
 Result<Skew> Crew::compare_clocks() {
     ClockRounds rounds;
     rounds.devices = device_names();
@@ -248,6 +272,14 @@ Result<void> Crew::read_states(Cancel cancel) {
         m.state = std::move(*state);
         return {};
     });
+}
+
+Result<void> Crew::read_again(MemberRun& m, const char* step) {
+    auto state = m.caller(spec(StageKind::commit, step, Cancel::never), m.commit.name,
+                          [&](Context& context) { return m.commit->read(context, *m.session, m.target); });
+    if (!state) return std::move(state).error();
+    m.state = std::move(*state);
+    return {};
 }
 
 Result<void> Crew::read_mka(Cancel cancel) {
@@ -309,8 +341,7 @@ void Crew::close(bool keep) {
             leave.step = "close";
             leave.timeout = milliseconds{2000};
             leave.cancel = Cancel::never;
-            Caller quiet(m.caller.observer(), interruption_, Place{link_.name, m.member->device, {}, {}}, nullptr);
-            (void)quiet(leave, m.connector.name, [&](Context& context) { return m.session->close(context); });
+            (void)aside(m)(leave, m.connector.name, [&](Context& context) { return m.session->close(context); });
         }
         m.session.reset();
         return {};
@@ -347,47 +378,6 @@ std::vector<std::string> Crew::device_names() const {
     std::vector<std::string> names;
     for (const auto& m : members_) names.push_back(m.member->device);
     return names;
-}
-
-Result<void> Memory::open(PluginHost& host, const Pipeline& pipeline) {
-    if (!pipeline.has(StageKind::persist)) return {};
-    auto bound = bind_stage<Persist>(host, pipeline, pipeline.persist, {});
-    if (!bound) return std::move(bound).error();
-    persist_ = std::move(*bound);
-    sealed_ = pipeline.seal_records;
-    seal_key_ = {pipeline.seal_key, pipeline.state};
-    return {};
-}
-
-Result<LinkRecord> Memory::load(Caller& caller, const CallSpec& spec, const std::string& link) {
-    LinkRecord empty;
-    empty.link = link;
-    if (!persist_) return empty;
-    CallSpec look = spec;
-    look.look = true;
-    auto record = caller(look, persist_.name, [&](Context& context) -> Result<std::optional<LinkRecord>> {
-        auto kept = persist_->load(context, link);
-        if (!kept || !*kept || !is_sealed(**kept)) return kept;
-        const auto key = load_seal_key(seal_key_, false, context);
-        if (!key) return key.error();
-        auto opened = open_record(*key, std::move(**kept));
-        if (!opened) return std::move(opened).error();
-        return std::optional(std::move(*opened));
-    });
-    if (!record) return std::move(record).error();
-    return record->value_or(empty);
-}
-
-Result<void> Memory::save(Caller& caller, const CallSpec& spec, const LinkRecord& record) {
-    if (!persist_) return {};
-    return caller(spec, persist_.name, [&](Context& context) -> Result<void> {
-        if (!sealed_) return persist_->save(context, record);
-        const auto key = load_seal_key(seal_key_, false, context);
-        if (!key) return key.error();
-        const auto sealed = seal_record(*key, record);
-        if (!sealed) return sealed.error();
-        return persist_->save(context, *sealed);
-    });
 }
 
 }  // namespace qkd::engine

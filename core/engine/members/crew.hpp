@@ -21,9 +21,16 @@
 #include "qkd/sdk/initial_config.hpp"
 #include "qkd/sdk/key_id_transport.hpp"
 #include "qkd/sdk/key_source.hpp"
-#include "qkd/sdk/persist.hpp"
 
 namespace qkd::engine {
+
+/// What was done at one member and is to be undone if the link fails.
+struct Progress {
+    bool notice = false;     ///< a key_ID notice stands at this end
+    bool staged = false;     ///< lock held, candidate loaded
+    bool committed = false;  ///< the confirmed commit was sent; it may be in effect
+    bool confirmed = false;  ///< the confirm was sent; it may be in effect
+};
 
 /// One member at work. Touched by one thread at a time: its own during a step, the link's between steps.
 struct MemberRun {
@@ -51,6 +58,14 @@ struct MemberRun {
     std::vector<std::string> required;  ///< interfaces that must be secured at the end
     SecretBytes key;
     bool certificate_on_trial = false;
+    bool lost_kme = false;     ///< it was its KME that failed
+    bool key_is_gone = false;  ///< its KME used the key up with an answer that was lost
+
+    MemberChange change;
+    Progress progress;
+    bool touched = false;      ///< something may have been written on the device, undone or not
+    UtcMillis commit_clock{};  ///< the device's clock just before its commit
+
     /// False where the device says so: a responder then asks for a key although its key_ID is not new.
     bool check_key_id = true;
 
@@ -81,9 +96,16 @@ class Crew {
     /// Opens the member's session again if it broke.
     Result<void> reconnect(MemberRun& member, Cancel cancel);
     Result<void> read_clocks(Cancel cancel = Cancel::allowed);
+    /// The member's clock now, rounded up; leaves MemberRun::clock as it is. Nothing interrupts it.
+    Result<UtcMillis> read_clock(MemberRun& member);
+    /// Of the last readings, rounded up and as read.
+    [[nodiscard]] UtcMillis latest_clock() const;
+    [[nodiscard]] UtcMillis earliest_clock() const;
     /// Two rounds; leaves the second reading in MemberRun::clock.
     Result<Skew> compare_clocks();
     Result<void> read_states(Cancel cancel = Cancel::allowed);
+    /// Reads the state of one member again. Nothing interrupts it.
+    Result<void> read_again(MemberRun& member, const char* step);
     Result<void> read_mka(Cancel cancel = Cancel::allowed);
     Result<void> difference();
     /// What the devices say about their KMEs takes the place of what the pipeline says. After read_states().
@@ -99,10 +121,18 @@ class Crew {
     void report_mka();
 
     [[nodiscard]] std::vector<MemberRun>& members() noexcept { return members_; }
+    [[nodiscard]] const std::vector<MemberRun>& members() const noexcept { return members_; }
+    [[nodiscard]] std::size_t index_of(const MemberRun& member) const noexcept {
+        return static_cast<std::size_t>(&member - members_.data());
+    }
     /// Off-box the initiator, on-box the only one there is.
     [[nodiscard]] MemberRun& front() noexcept { return members_.front(); }
     [[nodiscard]] std::vector<std::string> device_names() const;
+    /// Calls in the name of the link.
     [[nodiscard]] Caller& caller() noexcept { return caller_; }
+    /// Calls at a member that leave the report as it is: looks, and the way back, which must not hide what failed.
+    [[nodiscard]] Caller aside(const MemberRun& member) const;
+    [[nodiscard]] const Interruption& interruption() const noexcept { return interruption_; }
     [[nodiscard]] const Link& link() const noexcept { return link_; }
     [[nodiscard]] const Pipeline& pipeline() const noexcept { return pipeline_; }
 
@@ -115,23 +145,6 @@ class Crew {
     SessionPool* pool_;
     Caller caller_;  ///< of the link itself
     std::vector<MemberRun> members_;
-};
-
-/// The remembered record of a link, with a lock of its own object. Without a persist stage nothing is remembered.
-class Memory {
-  public:
-    Result<void> open(PluginHost& host, const Pipeline& pipeline);
-    /// Opens what is sealed in it.
-    Result<LinkRecord> load(Caller& caller, const CallSpec& spec, const std::string& link);
-    /// Sealed, where the pipeline wants that.
-    Result<void> save(Caller& caller, const CallSpec& spec, const LinkRecord& record);
-    [[nodiscard]] const std::string& plugin() const noexcept { return persist_.name; }
-    explicit operator bool() const noexcept { return static_cast<bool>(persist_); }
-
-  private:
-    Bound<Persist> persist_;
-    bool sealed_ = false;
-    SealKeySource seal_key_;
 };
 
 }  // namespace qkd::engine

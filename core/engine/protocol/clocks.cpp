@@ -45,13 +45,4 @@ UtcSeconds choose_start(const std::vector<ClockReading>& readings, milliseconds 
     return start;
 }
 
-milliseconds commit_time(const CommitPolicy& policy, milliseconds measured) {
-    return measured.count() > 0 ? measured : policy.assumed_commit;
-}
-
-milliseconds lead_of(const CommitPolicy& policy, milliseconds measured) {
-    constexpr milliseconds margin{30000};
-    return policy.lead.value_or(policy.confirm + 2 * commit_time(policy, measured) + policy.max_clock_skew + margin);
-}
-
 }  // namespace qkd::engine

@@ -32,10 +32,4 @@ Skew measure_skew(const ClockRounds& rounds);
 /// UTC offset that would be within an hour of it (such a local time may be ambiguous or missing).
 UtcSeconds choose_start(const std::vector<ClockReading>& readings, std::chrono::milliseconds lead);
 
-/// How long a commit takes on a link's devices: `measured`, or while that is zero what the policy assumes.
-std::chrono::milliseconds commit_time(const CommitPolicy& policy, std::chrono::milliseconds measured);
-
-/// From staging to the start-time: as given, else confirm + 2 commits + skew + 30 s.
-std::chrono::milliseconds lead_of(const CommitPolicy& policy, std::chrono::milliseconds measured);
-
 }  // namespace qkd::engine

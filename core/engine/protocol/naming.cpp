@@ -63,15 +63,15 @@ Result<std::string> derive_ckn(std::string_view link, std::string_view key_id, s
     return to_hex(digest.data(), size);
 }
 
-Result<RandomKey> random_key(std::size_t octets) {
+Result<NamedSecret> random_key(std::size_t octets) {
     std::array<unsigned char, ckn_digits / 2> name{};
-    RandomKey key{{}, SecretBytes::zeros(octets)};
+    NamedSecret key{{}, SecretBytes::zeros(octets)};
     if (RAND_bytes(name.data(), static_cast<int>(name.size())) != 1 ||
-        RAND_priv_bytes(key.cak.writable().data(), static_cast<int>(octets)) != 1) {
+        RAND_priv_bytes(key.secret.writable().data(), static_cast<int>(octets)) != 1) {
         return Error{ErrorCode::internal, Retry::never, "the random generator failed",
                      "check the OpenSSL installation"};
     }
-    key.ckn = to_hex(name.data(), name.size());
+    key.name = to_hex(name.data(), name.size());
     return key;
 }
 

@@ -14,12 +14,9 @@ namespace qkd::engine {
 /// dashes, cut to 64; an error when the key_ID is no UUID then. (IEEE 802.1X-2020 clause 9.3.1: a CKN has 1..32 octets)
 Result<std::string> derive_ckn(std::string_view link, std::string_view key_id, std::string_view prefix);
 
-/// A key that comes from no KME: to start a link with, or as the fallback of all its members.
-struct RandomKey {
-    std::string ckn;  ///< 64 lower-case hex digits
-    SecretBytes cak;
-};
-Result<RandomKey> random_key(std::size_t octets);
+/// A key that comes from no KME: to start a link with, or as the fallback of all its members. Its name is a CKN of 64 lower-case hex
+/// digits, random as well.
+Result<NamedSecret> random_key(std::size_t octets);
 
 /// 16 lower-case hex digits.
 std::string new_run_id();

@@ -12,6 +12,7 @@ constexpr std::array table{
     Transition{Step::connect, Outcome::failed, Step::end},
     Transition{Step::reconcile, Outcome::done, Step::prepare},
     Transition{Step::reconcile, Outcome::adopted, Step::verify},
+    Transition{Step::reconcile, Outcome::withdraws, Step::withdraw},
     Transition{Step::reconcile, Outcome::failed, Step::end},
     Transition{Step::prepare, Outcome::done, Step::reserve},
     Transition{Step::prepare, Outcome::groundwork, Step::stage},
@@ -36,7 +37,12 @@ constexpr std::array table{
     Transition{Step::undo, Outcome::done, Step::retract},
     Transition{Step::undo, Outcome::failed, Step::retract},
     Transition{Step::retract, Outcome::done, Step::end},
+    Transition{Step::retract, Outcome::closes, Step::close},
     Transition{Step::retract, Outcome::failed, Step::end},
+    Transition{Step::withdraw, Outcome::done, Step::end},
+    Transition{Step::withdraw, Outcome::failed, Step::end},
+    Transition{Step::close, Outcome::done, Step::end},
+    Transition{Step::close, Outcome::failed, Step::end},
 };
 
 constexpr std::array facts{
@@ -62,6 +68,10 @@ constexpr std::array facts{
               "as commit and confirm: each member goes back by itself or is brought back by the next run"},
     StepFacts{Step::retract, "takes the key_ID notices away", "is an undo itself",
               "the next notice replaces what is left"},
+    StepFacts{Step::withdraw, "deletes scheduled keys of ours on all members", "is an undo itself",
+              "a member without the key stays without it; the next run withdraws it from the others"},
+    StepFacts{Step::close, "gives every member keys that nobody else has", "revert, where its confirm fails",
+              "the next run reverts what is unconfirmed, and its new key opens what is closed"},
     StepFacts{Step::end, "report, audit, journal erased", "nothing", "the next run finds the journal and resolves it"},
 };
 
@@ -79,7 +89,14 @@ Step next_step(Step from, Outcome outcome) noexcept {
     for (const auto& line : table) {
         if (line.from == from && line.when == outcome) return line.to;
     }
-    return from == Step::undo || from == Step::retract || from == Step::end ? Step::end : Step::undo;
+    switch (from) {
+        case Step::undo:
+        case Step::retract:
+        case Step::withdraw:
+        case Step::close:
+        case Step::end: return Step::end;
+        default: return Step::undo;
+    }
 }
 
 Undo undo_of(const MemberStanding& member, const UndoTerms& terms) noexcept {
@@ -101,6 +118,8 @@ const char* to_string(Step step) noexcept {
         case Step::persist: return "persist";
         case Step::undo: return "undo";
         case Step::retract: return "retract";
+        case Step::withdraw: return "withdraw";
+        case Step::close: return "close";
         case Step::end: return "end";
     }
     return "?";
@@ -124,6 +143,8 @@ const char* to_string(Outcome outcome) noexcept {
         case Outcome::superseded: return "superseded";
         case Outcome::unchanged: return "unchanged";
         case Outcome::too_soon: return "too_soon";
+        case Outcome::withdraws: return "withdraws";
+        case Outcome::closes: return "closes";
     }
     return "?";
 }

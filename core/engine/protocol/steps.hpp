@@ -6,7 +6,9 @@
 //                 |                    +----+ key    +--------+----------+---------+--> undo -> retract -> end
 //                 |                      is gone, or another one is offered
 //                 +--(a key that all members have already)-----------> verify
+//                 +--(asked to withdraw)--> withdraw -> end
 //
+// Where no KME gives a key and the pipeline closes a link whose key is too old: retract -> close -> end.
 // Where the members have no fallback in common, prepare -> stage -> commit -> confirm -> reconcile lays one first.
 #pragma once
 
@@ -30,6 +32,8 @@ enum class Step : std::uint8_t {
     persist,
     undo,
     retract,
+    withdraw,  ///< asked for: takes away what is scheduled and not active yet
+    close,     ///< takes a key that is too old out of use
     end
 };
 const char* to_string(Step step) noexcept;
@@ -45,7 +49,9 @@ enum class Outcome : std::uint8_t {
     key_gone,    ///< reserve: a KME used the key up with an answer that was lost; once per rotation
     superseded,  ///< reserve, on-box: the initiator began anew with another key
     unchanged,   ///< reserve, on-box: the initiator has no new key, and the link is on the last one
-    too_soon     ///< verify: broken off while the key can still be taken away everywhere
+    too_soon,    ///< verify: broken off while the key can still be taken away everywhere
+    withdraws,   ///< reconcile: nothing but the way back is asked for
+    closes       ///< retract: no KME gave a key, and the pipeline wants the old one out of use
 };
 const char* to_string(Outcome outcome) noexcept;
 

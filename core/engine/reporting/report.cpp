@@ -101,18 +101,6 @@ const char* to_string(StageResult result) noexcept {
     return "failed";
 }
 
-const char* to_string(LinkResult result) noexcept {
-    switch (result) {
-        case LinkResult::rotated: return "rotated";
-        case LinkResult::unchanged: return "unchanged";
-        case LinkResult::pending: return "pending";
-        case LinkResult::degraded: return "degraded";
-        case LinkResult::reverted: return "reverted";
-        case LinkResult::failed: return "failed";
-    }
-    return "failed";
-}
-
 const char* to_string(RunResult result) noexcept {
     switch (result) {
         case RunResult::success: return "success";

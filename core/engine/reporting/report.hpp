@@ -7,16 +7,15 @@
 #include <vector>
 
 #include "engine/pipeline/model.hpp"
+#include "engine/protocol/conclude.hpp"
 #include "qkd/sdk/macsec.hpp"
 #include "qkd/sdk/result.hpp"
 
 namespace qkd::engine {
 
 enum class StageResult : std::uint8_t { ok, failed, skipped, reverted };
-enum class LinkResult : std::uint8_t { rotated, unchanged, pending, degraded, reverted, failed };
 enum class RunResult : std::uint8_t { success, partial, failure, interrupted };
 const char* to_string(StageResult result) noexcept;
-const char* to_string(LinkResult result) noexcept;
 const char* to_string(RunResult result) noexcept;
 const char* to_string(Role role) noexcept;
 

@@ -1,37 +1,84 @@
-// The rotation protocol: its steps in order.
-#include <algorithm>
-#include <cmath>
+// The walk along the table of protocol/steps.hpp, and what is concluded at its end.
+#include "engine/rotation/rotation.hpp"
 
+#include <algorithm>
+
+#include "engine/base/guard.hpp"
+#include "engine/members/records.hpp"
+#include "engine/rotation/change.hpp"
+#include "engine/rotation/dead_run.hpp"
+#include "engine/rotation/member_calls.hpp"
 #include "engine/rotation/steps.hpp"
 
 namespace qkd::engine {
+namespace {
 
-Rotation::Rotation(RunShared& shared, const Link& link)
-    : shared_(shared),
-      pipeline_(shared.pipeline),
-      link_(link),
-      crew_(shared.pipeline, link, shared.observer, shared.interruption, report_, shared.sessions),
-      journal_(shared.pipeline.state, link.name, shared.seal_key),
-      progress_(link.members.size()) {
-    report_.name = link.name;
-    report_.rollover = pipeline_.commit.rollover;
-    comment_ = "qkd-macsec " + link.name + " " + shared.run_id;
-}
+/// One attempt at work. Used by one thread; the crew brings its own threads for the members within a step.
+class Rotation {
+  public:
+    Rotation(RunShared& run, const Link& link, Goal goal)
+        : run_(run),
+          attempt_(run.pipeline, link, goal),
+          crew_(run.pipeline, link, run.observer, run.interruption, attempt_.report, run.sessions),
+          turns_(run.devices, run.sae_pairs, crew_) {
+        attempt_.comment = "qkd-macsec " + link.name + " " + run.run_id;
+    }
+
+    LinkReport run();
+
+  private:
+    Result<void> open();
+    void walk();
+    Ended perform(Step step);
+    void enter(Step step);
+    void conclude_report();
+    void end_journal();
+    /// False when the audit has no room for what became of the key.
+    bool account_for_key();
+
+    RunShared& run_;
+    Attempt attempt_;
+    Crew crew_;
+    Turns turns_;
+    std::unique_ptr<LinkRecords> records_;
+    std::optional<LinkState> state_;
+    std::unique_ptr<Peers> peers_;
+};
 
 LinkReport Rotation::run() {
-    walk();
-    if (failure_) {
-        conclude_failure();
-        if (lost_kme_) mind_kme_loss();
+    if (auto opened = open(); opened) {
+        walk();
     } else {
-        clear_recovered();
-        mind_shortcomings();
+        crew_.caller().log(LogLevel::error, opened.error().what, to_string(attempt_.step));
+        attempt_.failure = std::move(opened).error();
     }
-    close_journal();
-    leases_.release();
-    if (pipeline_.has(StageKind::commit)) crew_.report_mka();
-    crew_.close(/*keep=*/!failure_);
-    return std::move(report_);
+    conclude_report();
+    if (state_ && attempt_.goal == Goal::rotate) end_journal();
+    turns_.release_devices();
+    if (run_.pipeline.has(StageKind::commit)) crew_.report_mka();
+    crew_.close(/*keep=*/!attempt_.failure);
+    return std::move(attempt_.report);
+}
+
+Result<void> Rotation::open() {
+    const bool rotates = attempt_.goal == Goal::rotate;
+    if (!rotates && !run_.pipeline.has(StageKind::commit)) {
+        return Error::config("the pipeline has no commit stage: it never scheduled a key",
+                             "name the pipeline that rotates link " + attempt_.link.name);
+    }
+    using enum StageKind;
+    QKD_TRY(rotates ? crew_.assemble(run_.host, {StageKind::connect, certs, initial_config, key_source,
+                                                 key_id_transport, StageKind::commit})
+                    : crew_.assemble(run_.host, {StageKind::connect, StageKind::commit}));
+    QKD_TRY(records_, open_records(run_.host, crew_));
+    state_.emplace(run_.store, records_.get(), attempt_.link.name, [this](const Error& error) {
+        crew_.caller().log(LogLevel::error, error.what, to_string(attempt_.step));
+    });
+    peers_ = make_peers(attempt_.link, {run_, crew_, *state_, turns_});
+    attempt_.commits_in_turn = peers_->traits().commits_in_turn;
+    QKD_TRY(state_->load());
+    report_dead_run(*state_, crew_);
+    return {};
 }
 
 void Rotation::walk() {
@@ -41,50 +88,49 @@ void Rotation::walk() {
         auto ended = guard_engine([&] { return perform(step); });
         if (!ended) {
             crew_.caller().log(LogLevel::error, ended.error().what, to_string(step));
-            if (!failure_) failure_ = std::move(ended).error();
+            if (!attempt_.failure) attempt_.failure = std::move(ended).error();
             // The key stands on all members by then; nothing of it is taken back.
-            if (step == Step::verify || step == Step::persist) forward_only_ = true;
+            if (step == Step::verify || step == Step::persist) attempt_.verdict.past_return = true;
         }
-        if (journalling_) note_if_possible([](JournalEntry& entry) { entry.ended = true; });
+        if (state_->journalling()) state_->try_note([](JournalEntry& entry) { entry.ended = true; });
         step = next_step(step, ended ? *ended : Outcome::failed);
     }
 }
 
-Rotation::Ended Rotation::perform(Step step) {
-    const auto done = [](Result<void> result) -> Ended {
-        if (!result) return std::move(result).error();
-        return Outcome::done;
-    };
+void Rotation::enter(Step step) {
+    attempt_.step = step;
+    crew_.caller().log(LogLevel::info, std::string("step ") + to_string(step), to_string(step));
+    if (!state_->journalling()) return;
+    state_->try_note([&](JournalEntry& entry) {
+        entry.step = step;
+        entry.ended = false;
+        note_sessions(entry, crew_);
+    });
+}
+
+Ended Rotation::perform(Step step) {
     switch (step) {
-        case Step::connect: return connect();
-        case Step::reconcile: return reconcile_step();
-        case Step::prepare: return prepare();
-        case Step::reserve: return reserve();
-        case Step::stage: return done(stage());
-        case Step::commit: return done(commit());
-        case Step::confirm: return confirm();
-        case Step::verify: return verify();
-        case Step::persist: return done(persist());
-        case Step::undo: return done(undo());
-        case Step::retract: return done(retract());
+        case Step::connect: return connect(attempt_, crew_, run_);
+        case Step::reconcile: return reconcile(attempt_, crew_, *state_, turns_, *peers_, run_);
+        case Step::prepare: return prepare(attempt_, crew_, *state_, *peers_, run_);
+        case Step::reserve: return peers_->reserve(attempt_);
+        case Step::stage: return stage(attempt_, crew_, *state_, turns_, *peers_, run_);
+        case Step::commit: return commit(attempt_, crew_, *state_);
+        case Step::confirm: return confirm(attempt_, crew_, *state_, turns_, *peers_, run_);
+        case Step::verify: return verify(attempt_, crew_, turns_, *peers_, run_);
+        case Step::persist: return persist(attempt_, crew_, *state_, *peers_);
+        case Step::undo: return undo(attempt_, crew_, *state_, turns_, *peers_);
+        case Step::retract: return retract(attempt_, crew_, *state_, turns_, *peers_);
+        case Step::withdraw: return withdraw(attempt_, crew_, *state_, turns_, run_);
+        case Step::close: return close(attempt_, crew_, *state_, turns_, run_);
         case Step::end: break;
     }
     return Outcome::done;
 }
 
-void Rotation::enter(Step step) {
-    step_ = step;
-    crew_.caller().log(LogLevel::info, std::string("step ") + to_string(step), to_string(step));
-    if (!journalling_) return;
-    note_if_possible([&](JournalEntry& entry) {
-        entry.step = step;
-        entry.ended = false;
-        note_sessions(entry);
-    });
-}
-
-void Rotation::clear_recovered() {
-    for (auto& m : crew_.members()) {
+/// The link got to its end: a lost answer or an interruption on the way was made good.
+void clear_recovered(Crew& crew) {
+    for (auto& m : crew.members()) {
         for (auto& stage : m.report->stages) {
             if (!stage.error) continue;
             stage.result = StageResult::ok;
@@ -93,111 +139,85 @@ void Rotation::clear_recovered() {
     }
 }
 
-void Rotation::mind_shortcomings() {
-    for (const auto& m : crew_.members()) {
+/// It got there, but not whole on every device.
+std::optional<Error> shortcoming_of(const Crew& crew) {
+    for (const auto& m : crew.members()) {
         if (m.state.shortcoming.empty()) continue;
-        report_.result = LinkResult::degraded;
-        report_.error = Error{ErrorCode::conflict, Retry::safe, m.member->device + ": " + m.state.shortcoming,
-                              "the link works; mend the device, and the next rotation makes it whole"};
-        return;
+        return Error::conflict(m.member->device + ": " + m.state.shortcoming,
+                               "the link works; mend the device, and the next rotation makes it whole")
+            .retryable();
+    }
+    return std::nullopt;
+}
+
+void Rotation::conclude_report() {
+    Verdict& verdict = attempt_.verdict;
+    LinkReport& report = attempt_.report;
+    const auto& members = crew_.members();
+    verdict.failed = attempt_.failure.has_value();
+    verdict.written = std::any_of(members.begin(), members.end(), [](const MemberRun& m) { return m.touched; });
+    report.error = attempt_.failure;
+    if (!verdict.failed && attempt_.goal == Goal::rotate) {
+        clear_recovered(crew_);
+        report.error = shortcoming_of(crew_);
+        verdict.shortcoming = report.error.has_value();
+    }
+    report.result = conclude(verdict);
+    if (state_ && attempt_.goal == Goal::rotate && intent_is_void(verdict)) forget_intent(crew_, *state_);
+    if (report.result == LinkResult::failed && verdict.written && !verdict.undo_proven) {
+        report.error->hint += std::string(report.error->hint.empty() ? "" : "; ") +
+                              "the undo is not proven on every member: the devices take unconfirmed commits back by "
+                              "themselves, and the next run looks again";
     }
 }
 
-void Rotation::fill_key() {
-    report_.key_id = key_id_;
-    report_.ckn = next_ckn_;
-    report_.start_time = pipeline_.commit.rollover == Rollover::key_chain ? start_ : std::nullopt;
-}
-
-Result<void> Rotation::interrupted(const char* when) {
-    if (!shared_.interruption.requested()) return {};
-    return Error{ErrorCode::cancelled, Retry::safe, std::string("interrupted ") + when, "run again when ready"};
-}
-
-CallSpec Rotation::busy_patient(const char* step) const {
-    CallSpec spec = crew_.spec(StageKind::commit, step);
-    spec.wait_out = ErrorCode::busy;
-    spec.patience = spec.timeout;
-    return spec;
-}
-
-milliseconds Rotation::lease_patience() const {
-    const StagePolicy* policy = pipeline_.stage(StageKind::commit);
-    const auto turn = (policy != nullptr ? policy->timeout : milliseconds{30000}) * 5;
-    return turn * static_cast<int>(std::min<std::size_t>(pipeline_.links.size(), 100));
-}
-
-milliseconds Rotation::pair_patience() const {
-    const StagePolicy* policy = pipeline_.stage(StageKind::key_source);
-    return (policy != nullptr ? policy->timeout : milliseconds{30000}) * 4 + pipeline_.dec_retry_window;
-}
-
-Result<void> Rotation::take_leases() {
-    if (leases_.held()) return {};
-    auto leases =
-        shared_.devices.take(crew_.device_names(), link_.name, lease_patience(), shared_.interruption.token());
-    if (!leases) return std::move(leases).error();
-    leases_ = std::move(*leases);
-    return {};
-}
-
-std::size_t Rotation::index_of(const MemberRun& m) {
-    return static_cast<std::size_t>(&m - crew_.members().data());
-}
-
-Rotation::Progress& Rotation::progress_of(const MemberRun& m) {
-    return progress_[index_of(m)];
-}
-
-std::string seconds_text(milliseconds time) {
-    const auto tenths = (time.count() + 50) / 100;
-    return std::to_string(tenths / 10) + "." + std::to_string(std::abs(tenths % 10)) + " s";
-}
-
-Rotation::Ended Rotation::connect() {
-    if (auto r = crew_.assemble(shared_.host, {StageKind::connect, StageKind::certs, StageKind::initial_config,
-                                               StageKind::key_source, StageKind::key_id_transport, StageKind::commit});
-        !r) {
-        return std::move(r).error();
+bool Rotation::account_for_key() {
+    if (attempt_.key.empty()) return true;
+    const KeyName key = attempt_.key.name();
+    const bool resolved = is_resolved(attempt_.verdict);
+    const std::string why = attempt_.failure ? attempt_.failure->what : std::string{};
+    switch (attempt_.report.result) {
+        case LinkResult::rotated: return state_->audit("rotated", key, "MKA is live on it at all members");
+        case LinkResult::pending: return state_->audit("pending", key, "scheduled at all members");
+        case LinkResult::unchanged: return true;
+        case LinkResult::degraded: return state_->audit("degraded", key, why);
+        case LinkResult::reverted: return state_->audit(resolved ? "reverted" : "unresolved", key, why);
+        case LinkResult::failed: return state_->audit(resolved ? "unused" : "unresolved", key, why);
     }
-    if (auto r = memory_.open(shared_.host, pipeline_); !r) return std::move(r).error();
-    if (auto r = load_record(); !r) return std::move(r).error();
-    if (auto r = load_journal(); !r) return std::move(r).error();
-    if (auto r = crew_.connect(); !r) return std::move(r).error();
-    if (!pipeline_.has(StageKind::commit)) {
-        if (auto r = ensure_certificates(); !r) return std::move(r).error();
-        report_.result = LinkResult::unchanged;
-        return Outcome::no_keys;
-    }
-    if (auto r = gate_clocks(); !r) return std::move(r).error();
-    return Outcome::done;
+    return true;
 }
 
-namespace {
+void Rotation::end_journal() {
+    // A run that failed before it could look into what an earlier one left has resolved nothing.
+    if (state_->dead && !state_->dead_is_settled) return;
+    if (!state_->journalling() && !state_->dead_is_settled) return;
+    const bool accounted = account_for_key();
+    if (attempt_.report.result == LinkResult::pending && peers_->traits().pending_stays_in_journal) return;
+    // What is not proven undone is the next run's to resolve, and it needs the journal for that. So is the line that has no room
+    // now: until then the journal accounts for the key.
+    if (!is_resolved(attempt_.verdict) || !accounted) return;
+    if (auto erased = state_->erase_journal(); !erased) crew_.caller().log(LogLevel::error, erased.error().what, "end");
+}
 
-LinkReport work(RunShared& shared, const Link& link, LinkReport (Rotation::*what)()) {
-    auto report = guard_engine([&]() -> Result<LinkReport> {
-        Rotation rotation(shared, link);
-        return (rotation.*what)();
-    });
+LinkReport run_guarded(RunShared& run, const Link& link, Goal goal) {
+    auto report = guard_engine([&]() -> Result<LinkReport> { return Rotation(run, link, goal).run(); });
     if (report) return std::move(*report);
     LinkReport failed;
     failed.name = link.name;
-    failed.rollover = shared.pipeline.commit.rollover;
-    failed.error =
-        Error{ErrorCode::internal, Retry::never, "link " + link.name + ": the rotation broke off with an exception",
-              "this is a defect of qkd-macsec; run again with --trace and report it"};
+    failed.rollover = run.pipeline.commit.rollover;
+    failed.error = std::move(report).error();
+    failed.error->what = "link " + link.name + ": " + failed.error->what;
     return failed;
 }
 
 }  // namespace
 
 LinkReport rotate(RunShared& shared, const Link& link) {
-    return work(shared, link, &Rotation::run);
+    return run_guarded(shared, link, Goal::rotate);
 }
 
 LinkReport withdraw(RunShared& shared, const Link& link) {
-    return work(shared, link, &Rotation::withdraw);
+    return run_guarded(shared, link, Goal::withdraw);
 }
 
 }  // namespace qkd::engine

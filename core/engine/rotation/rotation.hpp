@@ -5,13 +5,17 @@
 // the new one, or the common fallback. What a run leaves when it dies is in the journal, and the next run begins with it.
 #pragma once
 
+#include <functional>
 #include <stop_token>
 #include <string>
 
-#include "engine/members/crew.hpp"
+#include "engine/host/plugin_host.hpp"
+#include "engine/members/call.hpp"
 #include "engine/members/leases.hpp"
+#include "engine/members/session_pool.hpp"
+#include "engine/reporting/events.hpp"
 #include "engine/reporting/report.hpp"
-#include "engine/state/audit.hpp"
+#include "engine/state/store.hpp"
 
 namespace qkd::engine {
 
@@ -23,8 +27,7 @@ struct RunShared {
     const Interruption& interruption;
     std::string run_id;
     std::function<bool(milliseconds, const std::stop_token&)> pause;
-    const SecretBytes& seal_key;
-    Audit& audit;
+    Store& store;
     SessionPool* sessions;                        ///< null: sessions end with their rotation
     Leases devices;                               ///< all commits, commit checks and description changes of a device
     Leases sae_pairs;                             ///< from mint to fetch one SAE pair is served serially

@@ -1,111 +1,100 @@
-// Rotation: withdraw, the way back that an operator asks for. Pending keys of ours go from all members, before they become
-// active.
+// Step withdraw, the way back that an operator asks for: pending keys of ours go from all members, before they become active.
 #include <algorithm>
 
+#include "engine/rotation/change.hpp"
+#include "engine/rotation/leftovers.hpp"
 #include "engine/rotation/steps.hpp"
 
 namespace qkd::engine {
+namespace {
 
-LinkReport Rotation::withdraw() {
-    const auto outcome = guard_engine([&]() -> Result<void> {
-        if (!pipeline_.has(StageKind::commit)) {
-            return Error{ErrorCode::config, Retry::never, "the pipeline has no commit stage: it never scheduled a key",
-                         "name the pipeline that rotates link " + link_.name};
-        }
-        if (auto r = crew_.assemble(shared_.host, {StageKind::connect, StageKind::commit}); !r) return r;
-        if (auto r = memory_.open(shared_.host, pipeline_); !r) return r;
-        if (auto r = load_record(); !r) return r;
-        if (auto r = load_journal(); !r) return r;
-        if (auto r = crew_.connect(); !r) return r;
-        if (auto r = crew_.read_clocks(); !r) return r;
-        step_ = Step::reconcile;
-        if (auto r = break_dead_locks(); !r) return r;
-        if (auto r = crew_.read_states(); !r) return r;
-        const bool unconfirmed =
-            dead_ && std::any_of(crew_.members().begin(), crew_.members().end(), [&](const auto& m) {
-                return m.state.pending && m.state.pending->comment == dead_->comment;
-            });
-        if (auto r = undo_own_pending_commit(); !r) return r;
-        look_at_members();
-        auto taken = withdraw_pending();
-        if (!taken) return std::move(taken).error();
-        report_.result = *taken || unconfirmed ? LinkResult::reverted : LinkResult::unchanged;
-        compare_with_memory();
-        const bool stands = dead_ && !dead_->ckn.empty() &&
-                            std::any_of(crew_.members().begin(), crew_.members().end(), [&](const MemberRun& m) {
-                                return std::any_of(m.state.keys.begin(), m.state.keys.end(),
-                                                   [&](const ConfiguredKey& key) { return key.ckn == dead_->ckn; });
-                            });
-        if (stands) {
-            crew_.caller().log(LogLevel::notice, "the key of an earlier run is in force; the next run goes on with it",
-                               "withdraw");
-            fill_key();
-            return {};
-        }
-        if (dead_ && !dead_->key_id.empty()) {
-            key_id_ = dead_->key_id;
-            next_ckn_ = dead_->ckn;
-        }
-        if (report_.result == LinkResult::reverted || !key_id_.empty())
-            audit("withdrawn", "asked for on the command line");
-        fill_key();
-        forget_intent();
-        return journal_.erase();
-    });
-    if (!outcome) {
-        report_.result = LinkResult::failed;
-        report_.error = outcome.error();
-    }
-    leases_.release();
-    if (pipeline_.has(StageKind::commit)) crew_.report_mka();
-    crew_.close();
-    return std::move(report_);
+std::string short_name(const std::string& ckn) {
+    return ckn.substr(0, 12) + "...";
 }
 
-Result<bool> Rotation::withdraw_pending() {
-    bool any = false;
-    const auto& own = record_.own_ckns;
+/// What is to go, by member. conflict when a key is too near: halfway would be worse than not at all, one member would change key
+/// and the other would not.
+Result<std::vector<Withdrawal>> choose_withdrawals(Attempt& attempt, Crew& crew, const LinkState& state) {
+    const LinkRecord& record = state.record;
+    const TimingTerms terms = attempt.terms(state);
     std::vector<Withdrawal> list;
-    for (std::size_t i = 0; i < reconciliation_.views.size(); ++i) {
-        for (const auto* key : reconciliation_.views[i].pending) {
-            const std::string& device = readings_[i].device;
-            if (std::find(own.begin(), own.end(), key->ckn) == own.end()) {
-                crew_.caller().log(LogLevel::warning,
-                                   device + " has scheduled key " + key->ckn.substr(0, 12) +
-                                       "... that this program did not write; it is left alone",
-                                   "withdraw");
+    for (std::size_t i = 0; i < attempt.found.keys.views.size(); ++i) {
+        const std::string& device = attempt.found.readings[i].device;
+        for (const auto* key : attempt.found.keys.views[i].pending) {
+            if (std::find(record.own_ckns.begin(), record.own_ckns.end(), key->ckn) == record.own_ckns.end()) {
+                crew.caller().log(LogLevel::warning,
+                                  device + " has scheduled key " + short_name(key->ckn) +
+                                      " that this program did not write; it is left alone",
+                                  "withdraw");
                 continue;
             }
-            // Halfway would be worse than not at all: one member would change key, the other would not.
-            if (latest_clock() + pipeline_.commit.max_clock_skew + commit_time() >= *key->start) {
-                return Error{ErrorCode::conflict, Retry::never,
-                             "link " + link_.name + ": key " + key->ckn.substr(0, 12) + "... on " + device +
-                                 " becomes active too soon to withdraw it everywhere",
-                             "let it become active; `qkd-macsec run` brings the next one"};
+            if (!before_start(crew.latest_clock(), key->start, commit_time(terms), terms)) {
+                return Error::conflict("link " + attempt.link.name + ": key " + short_name(key->ckn) + " on " + device +
+                                           " becomes active too soon to withdraw it everywhere",
+                                       "let it become active; `qkd-macsec run` brings the next one");
             }
             list.push_back({i, key->ckn});
-            next_ckn_ = key->ckn;
-            if (key->ckn == record_.pending_ckn) key_id_ = record_.pending_key_id;
-            start_ = key->start;
-            any = true;
+            attempt.key.ckn = key->ckn;
+            if (key->ckn == record.pending_ckn) attempt.key.id = record.pending_key_id;
+            attempt.key.start = key->start;
         }
     }
-    if (!any) return false;
-    reconciliation_.withdrawals = std::move(list);
-    if (auto r = withdraw_leftovers(); !r) return std::move(r).error();
-    if (auto r = crew_.read_states(); !r) return std::move(r).error();
-    const auto gone = reconciliation_.withdrawals;
-    look_at_members();
-    for (const auto& withdrawal : gone) {
-        for (const auto* key : reconciliation_.views[withdrawal.member].pending) {
+    return list;
+}
+
+Result<void> check_gone(const Attempt& attempt, const std::vector<Withdrawal>& withdrawn) {
+    for (const auto& withdrawal : withdrawn) {
+        for (const auto* key : attempt.found.keys.views[withdrawal.member].pending) {
             if (key->ckn != withdrawal.ckn) continue;
-            return Error{ErrorCode::conflict, Retry::safe,
-                         "device " + readings_[withdrawal.member].device + " still has key " + key->ckn.substr(0, 12) +
-                             "... after it was withdrawn",
-                         "run `qkd-macsec withdraw` again"};
+            return Error::conflict("device " + attempt.found.readings[withdrawal.member].device + " still has key " +
+                                       short_name(key->ckn) + " after it was withdrawn",
+                                   "run `qkd-macsec withdraw` again")
+                .retryable();
         }
     }
-    return true;
+    return {};
+}
+
+Result<void> withdraw_pending(Attempt& attempt, Crew& crew, LinkState& state, Turns& turns, const RunShared& run) {
+    QKD_TRY(const auto list, choose_withdrawals(attempt, crew, state));
+    if (list.empty()) return {};
+    attempt.found.keys.withdrawals = list;
+    QKD_TRY(withdraw_leftovers(attempt, crew, state, turns, run));
+    QKD_TRY(crew.read_states());
+    look_at_members(attempt, crew, state);
+    QKD_TRY(check_gone(attempt, list));
+    attempt.verdict.arrival = Arrival::withdrawn;
+    return {};
+}
+
+bool stands(const std::string& ckn, const Crew& crew) {
+    const auto& members = crew.members();
+    return !ckn.empty() && std::any_of(members.begin(), members.end(), [&](const MemberRun& m) {
+        return std::any_of(m.state.keys.begin(), m.state.keys.end(),
+                           [&](const ConfiguredKey& key) { return key.ckn == ckn; });
+    });
+}
+
+}  // namespace
+
+Ended withdraw(Attempt& attempt, Crew& crew, LinkState& state, Turns& turns, RunShared& run) {
+    QKD_TRY(withdraw_pending(attempt, crew, state, turns, run));
+    if (state.dead && stands(state.dead->ckn, crew)) {
+        crew.caller().log(LogLevel::notice, "the key of an earlier run is in force; the next run goes on with it",
+                          "withdraw");
+        attempt.report_key();
+        return Outcome::done;
+    }
+    if (state.dead && !state.dead->key_id.empty()) {
+        attempt.key.id = state.dead->key_id;
+        attempt.key.ckn = state.dead->ckn;
+    }
+    if (attempt.verdict.arrival == Arrival::withdrawn || !attempt.key.empty())
+        state.audit("withdrawn", attempt.key.name(), "asked for on the command line");
+    attempt.report_key();
+    forget_intent(crew, state);
+    QKD_TRY(state.erase_journal());
+    return Outcome::done;
 }
 
 }  // namespace qkd::engine

@@ -8,32 +8,20 @@
 #include <mutex>
 #include <string>
 
-#include "qkd/sdk/device.hpp"
+#include "engine/state/store.hpp"
 #include "qkd/sdk/result.hpp"
 
 namespace qkd::engine {
 
-/// One line. Empty texts become null.
-struct AuditLine {
-    std::string link;
-    std::string event;  ///< "minted", "rotated", "pending", "reverted", "withdrawn", "unused", "lost", ...
-    std::string key_id;
-    std::string ckn;
-    std::string device;   ///< where it concerns one member
-    std::string outcome;  ///< in words, for people
-};
-
 /// Open for appending. Thread-safe.
-class Audit {
+class Audit final : public AuditLog {
   public:
     /// The state directory exists and is locked by this process.
     static Result<std::unique_ptr<Audit>> open(const std::filesystem::path& state, std::string run_id);
-    ~Audit();
-    Audit(const Audit&) = delete;
-    Audit& operator=(const Audit&) = delete;
+    ~Audit() override;
 
     /// When it returns, the line is on the disk.
-    Result<void> append(const AuditLine& line);
+    Result<void> append(const AuditLine& line) override;
 
   private:
     Audit(std::filesystem::path file, int fd, std::string previous, std::string run_id);

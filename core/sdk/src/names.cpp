@@ -1,5 +1,6 @@
 // The words by which enumerations appear in files, reports and logs.
 #include "qkd/sdk/capability.hpp"
+#include "qkd/sdk/key_id_transport.hpp"
 #include "qkd/sdk/macsec.hpp"
 #include "qkd/sdk/result.hpp"
 #include "qkd/sdk/stage.hpp"
@@ -113,6 +114,26 @@ const char* to_string(MkaState state) noexcept {
         case MkaState::unknown: return "unknown";
     }
     return "unknown";
+}
+
+const char* to_string(NoticeKind kind) noexcept {
+    switch (kind) {
+        case NoticeKind::offer: return "offer";
+        case NoticeKind::armed: return "armed";
+        case NoticeKind::withdrawn: return "withdrawn";
+        case NoticeKind::live: return "live";
+        case NoticeKind::in_use: return "in-use";
+    }
+    return "?";
+}
+
+const char* to_string(KeyRound round) noexcept {
+    switch (round) {
+        case KeyRound::schedule: return "schedule";
+        case KeyRound::fallback: return "fallback";
+        case KeyRound::first: return "first";
+    }
+    return "?";
 }
 
 }  // namespace qkd

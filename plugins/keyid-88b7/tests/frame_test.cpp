@@ -18,7 +18,7 @@ const SecretBytes& secret() {
 }
 
 Frame example() {
-    return {FrameType::notice, 0x0102, {0x1112131415161718, 0x2122232425262728}, "QKD1;offer;ring;1;2;r1;0;0;id;"};
+    return {FrameType::notice, 0x0102, {0x1112131415161718, 0x2122232425262728}, "QKD2;offer;ring;1;2;r1;0;0;id;"};
 }
 
 std::string hex(std::span<const std::uint8_t> octets) {
@@ -43,8 +43,8 @@ TEST(Frame, IsWhatTheReadmeSays) {
               "2122232425262728"
               "0021"
               "01001e"
-              "514b44313b6f666665723b72696e673b313b323b72313b303b303b69643b"
-              "be702a61a4bda0c01d077d8478c311b1bb88a0dfb5fb7addd24ea3bf35c6a2e0");
+              "514b44323b6f666665723b72696e673b313b323b72313b303b303b69643b"
+              "ee164e16344c0c739b466a7aeef9755bd6ed3ba913d8e3de83146f4f1109a96a");
     Frame frame;
     std::string_view link;
     EXPECT_EQ(decode(*payload, secret(), frame, link), Flaw::none);

@@ -60,9 +60,10 @@ class KeyidLldp : public ::testing::Test {
 
 TEST_F(KeyidLldp, TheNoticeStandsBehindTheOperatorsText) {
     ASSERT_TRUE(announce(example()));
-    EXPECT_EQ(network_.device("r1").descriptions["a"],
-              "to r2 | rack 7|QKD1;offer;ring;7;7;r1;1795000000;1795000600;2d8a7c2e-0b5e-4a0c-9f0e-1a2b3c4d5e6f;");
-    EXPECT_TRUE(network_.device("r1").descriptions["e"].starts_with("|QKD1;"));
+    EXPECT_EQ(
+        network_.device("r1").descriptions["a"],
+        "to r2 | rack 7|QKD2;offer;ring;7;7;r1;schedule;0;1795000000;1795000600;2d8a7c2e-0b5e-4a0c-9f0e-1a2b3c4d5e6f;");
+    EXPECT_TRUE(network_.device("r1").descriptions["e"].starts_with("|QKD2;"));
     EXPECT_EQ(network_.count("lldp.describe"), 2U);
 }
 
@@ -99,7 +100,7 @@ TEST_F(KeyidLldp, MembersDownTheChainHearItFromTheMemberBeforeThem) {
     // Only r2 has an interface behind which the notice was not known.
     EXPECT_EQ(network_.count("lldp.describe"), 1U);
     EXPECT_EQ(network_.device("r2").descriptions["b"], "to r1");
-    EXPECT_TRUE(network_.device("r2").descriptions["c"].starts_with("to r3 |{spare}|QKD1;offer;"));
+    EXPECT_TRUE(network_.device("r2").descriptions["c"].starts_with("to r3 |{spare}|QKD2;offer;"));
 
     network_.clear_calls();
     ASSERT_TRUE(receive("r2"));
@@ -208,7 +209,7 @@ TEST_F(KeyidLldp, AnswersStandBehindTheDescriptionThatTheInitiatorHears) {
     ASSERT_TRUE(answering->acknowledge(context_, end("r2"), example()));
     EXPECT_EQ(answers(example()).value(), std::vector<std::string>{"r2"});
     EXPECT_TRUE(network_.device("r2").descriptions["b"].starts_with("to r1|QKA1;ring;7;7;r2;"));
-    EXPECT_TRUE(network_.device("r2").descriptions["c"].starts_with("to r3 |{spare}|QKD1;")) << "the notice travels on";
+    EXPECT_TRUE(network_.device("r2").descriptions["c"].starts_with("to r3 |{spare}|QKD2;")) << "the notice travels on";
     ASSERT_TRUE(answering->acknowledge(context_, end("r4"), example()));
     EXPECT_EQ(answers(example()).value(), (std::vector<std::string>{"r2", "r4"}));
     EXPECT_TRUE(answers(example(8))->empty()) << "an answer to an earlier notice";
@@ -252,8 +253,8 @@ TEST_F(KeyidLldp, ADeviceWithoutLldpIsToldSo) {
 }
 
 TEST(NoticeText, TextsWithoutANoticeStayWhole) {
-    for (const std::string text : {"", "|", "|{", "plain", "a|b", "x|QKD1", "x|QKD2;offer;l", "x|QKD1;two words",
-                                   "QKD1;x", "|QKD1;a\\n", "\xff|\xff", "x|QKD1;offer;l;|y"}) {
+    for (const std::string text : {"", "|", "|{", "plain", "a|b", "x|QKD2", "x|QKD1;offer;l", "x|QKD2;two words",
+                                   "QKD2;x", "|QKD2;a\\n", "\xff|\xff", "x|QKD2;offer;l;|y"}) {
         const auto parts = keyid_lldp::split(text);
         EXPECT_TRUE(parts.sealed.empty()) << text;
         EXPECT_EQ(parts.own, text);
@@ -270,7 +271,7 @@ TEST(NoticeText, ADamagedNoticeIsKnownAsOurs) {
     }
     EXPECT_EQ(keyid_lldp::link_of(whole), "ring");
     EXPECT_EQ(keyid_lldp::link_of("QKA1;ring;7;7;r2;"), "ring");
-    EXPECT_EQ(keyid_lldp::link_of("QKD1;offer;ring"), "");
+    EXPECT_EQ(keyid_lldp::link_of("QKD2;offer;ring"), "");
 }
 
 }  // namespace

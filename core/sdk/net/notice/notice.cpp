@@ -14,7 +14,7 @@ namespace qkd::notice {
 namespace {
 
 constexpr std::uint64_t last_second = 253402300799;  // 9999-12-31T23:59:59Z
-constexpr std::string_view notice_version = "QKD1";
+constexpr std::string_view notice_version = "QKD2";
 constexpr std::string_view acknowledgement_version = "QKA1";
 constexpr std::string_view base64url = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 constexpr std::size_t tag_digits = 43;
@@ -42,22 +42,22 @@ std::string flaw(const KeyIdNotice& notice) {
     if (!std::all_of(notice.key_ids.begin(), notice.key_ids.end(), good_word)) {
         return std::string("a key_ID ") + word_rule;
     }
-    if (!good_time(notice.start) || !good_time(notice.expires)) return "a time is out of range";
-    return {};
-}
-
-std::string_view word_of(NoticeKind kind) {
-    switch (kind) {
-        case NoticeKind::offer: return "offer";
-        case NoticeKind::armed: return "armed";
-        case NoticeKind::withdrawn: return "withdrawn";
-    }
+    if (!good_time(notice.issued) || !good_time(notice.start) || !good_time(notice.expires))
+        return "a time is out of range";
     return {};
 }
 
 std::optional<NoticeKind> kind_of(std::string_view word) {
-    for (const NoticeKind kind : {NoticeKind::offer, NoticeKind::armed, NoticeKind::withdrawn}) {
-        if (word == word_of(kind)) return kind;
+    using enum NoticeKind;
+    for (const NoticeKind kind : {offer, armed, withdrawn, live, in_use}) {
+        if (word == to_string(kind)) return kind;
+    }
+    return std::nullopt;
+}
+
+std::optional<KeyRound> round_of(std::string_view word) {
+    for (const KeyRound round : {KeyRound::schedule, KeyRound::fallback, KeyRound::first}) {
+        if (word == to_string(round)) return round;
     }
     return std::nullopt;
 }
@@ -173,9 +173,10 @@ Result<std::string> seal(const KeyIdNotice& notice, const SecretBytes& secret) {
     }
     const auto seconds = [](UtcSeconds time) { return std::to_string(time.time_since_epoch().count()); };
     std::string text(notice_version);
-    text.append(";").append(word_of(notice.kind)).append(";").append(notice.link);
-    text += ";" + std::to_string(notice.generation) + ";" + std::to_string(notice.sequence) + ";" + notice.sender +
-            ";" + seconds(notice.start) + ";" + seconds(notice.expires);
+    text.append(";").append(to_string(notice.kind)).append(";").append(notice.link);
+    text += ";" + std::to_string(notice.generation) + ";" + std::to_string(notice.sequence) + ";" + notice.sender;
+    text.append(";").append(to_string(notice.round));
+    text += ";" + seconds(notice.issued) + ";" + seconds(notice.start) + ";" + seconds(notice.expires);
     char separator = ';';
     for (const std::string& id : notice.key_ids) {
         text += separator + id;
@@ -192,22 +193,34 @@ Result<std::string> seal(const KeyIdNotice& notice, const SecretBytes& secret) {
 
 Result<KeyIdNotice> open(std::string_view text, const SecretBytes& secret, const std::string& place) {
     if (text.size() > longest_text) return malformed(place, "it has " + std::to_string(text.size()) + " octets");
-    if (!text.starts_with(std::string(notice_version) + ";")) return malformed(place, "it does not begin with QKD1");
+    if (!text.starts_with(std::string(notice_version) + ";")) return malformed(place, "it does not begin with QKD2");
     auto body = verified(text, secret, place);
     if (!body) return std::move(body).error();
-    const auto parts = split(*body, ';', 10);
-    if (parts.size() != 9) return malformed(place, "it has not 10 parts");
+    const auto parts = split(*body, ';', 12);
+    if (parts.size() != 11) return malformed(place, "it does not have 12 parts");
     const auto kind = kind_of(parts[1]);
     if (!kind) return malformed(place, "its kind is unknown");
     const auto generation = number_of(parts[3]);
     const auto sequence = number_of(parts[4]);
-    if (!generation || !sequence) return malformed(place, "its generation or sequence is no number");
-    const auto start = time_of(parts[6]);
-    const auto expires = time_of(parts[7]);
-    if (!start || !expires) return malformed(place, "a time is no number of seconds before the year 10000");
-    KeyIdNotice notice{std::string(parts[2]), *generation, {},   *start, *sequence,
-                       std::string(parts[5]), *expires,    *kind};
-    for (const auto id : split(parts[8], ',', most_key_ids + 1)) notice.key_ids.emplace_back(id);
+    if (!generation || !sequence) return malformed(place, "its generation or sequence is not a number");
+    const auto round = round_of(parts[6]);
+    if (!round) return malformed(place, "its round is unknown");
+    const auto issued = time_of(parts[7]);
+    const auto start = time_of(parts[8]);
+    const auto expires = time_of(parts[9]);
+    if (!issued || !start || !expires)
+        return malformed(place, "a time is not a number of seconds before the year 10000");
+    KeyIdNotice notice;
+    notice.kind = *kind;
+    notice.link = parts[2];
+    notice.generation = *generation;
+    notice.sequence = *sequence;
+    notice.sender = parts[5];
+    notice.round = *round;
+    notice.issued = *issued;
+    notice.start = *start;
+    notice.expires = *expires;
+    for (const auto id : split(parts[10], ',', most_key_ids + 1)) notice.key_ids.emplace_back(id);
     if (const std::string wrong = flaw(notice); !wrong.empty()) return malformed(place, wrong);
     return notice;
 }

@@ -16,10 +16,21 @@ namespace qkd {
 
 /// What the initiator says of the key.
 enum class NoticeKind : std::uint8_t {
-    offer,     ///< fetch it, stage it, acknowledge
-    armed,     ///< everybody has acknowledged: confirm
-    withdrawn  ///< it will not be used: take it away again
+    offer,      ///< fetch it, stage it, acknowledge
+    armed,      ///< everybody has acknowledged: confirm
+    withdrawn,  ///< it will not be used: take it away again
+    live,       ///< it is live beside the key in use: make it the one in use (devices that hold two keys)
+    in_use      ///< it is the one in use everywhere: the one before it may go
 };
+const char* to_string(NoticeKind kind) noexcept;  ///< "offer", "in-use"
+
+/// What the key is for.
+enum class KeyRound : std::uint8_t {
+    schedule,  ///< becomes the key in force, at its start-time or with the commit
+    fallback,  ///< held in reserve by all members; another key comes in the round after it
+    first      ///< the first key of a link that is down: in force with the commit, whatever the rollover
+};
+const char* to_string(KeyRound round) noexcept;  ///< "schedule"
 
 /// Where a notice stands among those of its link. A later generation is newer; within one, the higher sequence.
 struct NoticeMark {
@@ -45,6 +56,8 @@ struct KeyIdNotice {
     std::string sender;          ///< device of the initiator
     UtcSeconds expires{};        ///< not to be believed from then on; the epoch = never expires
     NoticeKind kind = NoticeKind::offer;
+    UtcSeconds issued{};  ///< when it was sent, by the initiator's clock
+    KeyRound round = KeyRound::schedule;
 
     [[nodiscard]] NoticeMark mark() const noexcept { return {generation, sequence}; }
     bool operator==(const KeyIdNotice&) const = default;

@@ -19,6 +19,7 @@ KeyIdNotice example() {
     notice.generation = 1795000000;
     notice.sequence = 2;
     notice.key_ids = {"2d8a7c2e-0b5e-4a0c-9f0e-1a2b3c4d5e6f"};
+    notice.issued = UtcSeconds{1795000060s};
     notice.start = UtcSeconds{1795000240s};
     notice.expires = UtcSeconds{1795000840s};
     notice.sender = "mx1";
@@ -26,13 +27,14 @@ KeyIdNotice example() {
     return notice;
 }
 constexpr std::string_view body =
-    "QKD1;offer;mx1--mx2;1795000000;2;mx1;1795000240;1795000840;2d8a7c2e-0b5e-4a0c-9f0e-1a2b3c4d5e6f";
+    "QKD2;offer;mx1--mx2;1795000000;2;mx1;schedule;1795000060;1795000240;1795000840;"
+    "2d8a7c2e-0b5e-4a0c-9f0e-1a2b3c4d5e6f";
 
 // The tags come from Python's hmac: base64.urlsafe_b64encode(hmac.new(secret, body, 'sha256').digest()).rstrip(b'=')
 TEST(NoticeWire, TheTextAndItsTagAreWhatTheDocumentSays) {
     EXPECT_EQ(notice::seal(example(), {}).value(), std::string(body) + ";");
     EXPECT_EQ(notice::seal(example(), secret()).value(),
-              std::string(body) + ";-5G3z6G9gINtgZI2J2NlMmQFrzgXDGqO871lyuNd3Lw");
+              std::string(body) + ";s4k3yrlQ2IL_IoAQ1nDg300WXEa5v_oY7nW4Or3etAk");
     const notice::Acknowledgement answer{"mx1--mx2", {1795000000, 2}, "mx2"};
     EXPECT_EQ(notice::seal(answer, secret()).value(),
               "QKA1;mx1--mx2;1795000000;2;mx2;y6XMhhQtprYGSEPd9cn9Qo4JlvV0B2g2f2uSf2tVlOs");
@@ -41,8 +43,10 @@ TEST(NoticeWire, TheTextAndItsTagAreWhatTheDocumentSays) {
 
 TEST(NoticeWire, EverythingComesBack) {
     KeyIdNotice notice = example();
-    for (const NoticeKind kind : {NoticeKind::offer, NoticeKind::armed, NoticeKind::withdrawn}) {
+    using enum NoticeKind;
+    for (const NoticeKind kind : {offer, armed, withdrawn, live, in_use}) {
         notice.kind = kind;
+        notice.round = kind == armed ? KeyRound::fallback : kind == withdrawn ? KeyRound::first : KeyRound::schedule;
         notice.sequence = ~0ULL;
         notice.start = {};
         notice.key_ids.assign(64, std::string(100, 'a'));
@@ -115,14 +119,17 @@ TEST(NoticeWire, NothingElseIsANotice) {
     };
     const std::string texts[] = {"",
                                  ";",
-                                 "QKD1;",
-                                 "QKD2" + std::string(body.substr(4)) + ";",
+                                 "QKD2;",
+                                 "QKD1" + std::string(body.substr(4)) + ";",
                                  std::string(body),
                                  std::string(body) + ";;",
                                  " " + std::string(body) + ";",
                                  std::string(body) + "\n;",
                                  with("offer", "Offer"),
                                  with("offer", ""),
+                                 with("schedule", "schedules"),
+                                 with("schedule", ""),
+                                 with("1795000060", "-1"),
                                  with("mx1--mx2", "mx1 mx2"),
                                  with(";2;", ";02;"),
                                  with(";2;", ";+2;"),

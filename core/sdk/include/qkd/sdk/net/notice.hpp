@@ -2,15 +2,15 @@
 //
 // A text of printable ASCII, so that it can stand in a file, in an interface description and in a frame alike:
 //
-//   QKD1;KIND;LINK;GENERATION;SEQUENCE;SENDER;START;EXPIRES;KEY_ID[,KEY_ID...];TAG
+//   QKD2;KIND;LINK;GENERATION;SEQUENCE;SENDER;ROUND;ISSUED;START;EXPIRES;KEY_ID[,KEY_ID...];TAG
 //   QKA1;LINK;GENERATION;SEQUENCE;DEVICE;TAG
 //
-// KIND is offer, armed or withdrawn. LINK, SENDER, DEVICE and KEY_ID are 1 to 128 of A-Z a-z 0-9 - _ . : + / = @ ~.
-// Numbers are decimal without leading zeros, up to 2^64-1. START and EXPIRES are seconds of UTC since 1970, at most
+// KIND is offer, armed, withdrawn, live or in-use, ROUND schedule, fallback or first. LINK, SENDER, DEVICE and KEY_ID are 1 to 128 of A-Z a-z 0-9 - _ . : + / = @ ~.
+// Numbers are decimal without leading zeros, up to 2^64-1. ISSUED, START and EXPIRES are seconds of UTC since 1970, at most
 // 253402300799; 0 = none. 1 to 64 key_IDs. The whole is 8192 octets at most. Nothing else is allowed anywhere, so there
 // is exactly one text for a notice, and a text that differs in one octet is another notice or none.
 // TAG is HMAC-SHA256 (RFC 2104, FIPS 198-1) under the link's secret over all octets before the last ';', written in 43
-// digits of base64url without padding (RFC 4648 section 5); or nothing, where the link has no secret. QKD1 and QKA1 are
+// digits of base64url without padding (RFC 4648 section 5); or nothing, where the link has no secret. QKD2 and QKA1 are
 // the versions; they also keep the tags of the two apart.
 #pragma once
 
